@@ -1,0 +1,77 @@
+"""One folder for everything that the workbook builds: locked, atomic, verified when read.
+
+`WORKBOOK_HOME` moves it; otherwise it is the platform's user cache. A folder is built under a
+temporary name, given a manifest of hashes, and renamed into place, so that it is there whole or
+not at all; a reader checks the manifest and has it rebuilt when one byte is off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from helpers.errors import WorkbookError
+from helpers.sources import sha256
+
+MANIFEST = "manifest.json"
+
+
+def home() -> Path:
+    """The cache folder; made if need be.
+
+    Raises `WorkbookError` when it cannot be written to.
+    """
+    from platformdirs import user_cache_path
+
+    folder = Path(os.environ.get("WORKBOOK_HOME") or user_cache_path("distilbert-workbook"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkbookError(
+            f"the cache folder {folder} cannot be made ({error.strerror}): "
+            "set WORKBOOK_HOME to a folder that you may write to"
+        ) from error
+    return folder
+
+
+def intact(folder: Path) -> bool:
+    """Whether `folder` holds exactly what its manifest says, byte for byte."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf8"))
+        return bool(manifest) and all(
+            sha256(folder / name) == digest for name, digest in manifest.items()
+        )
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def build_once(name: str, build: Callable[[Path], None]) -> Path:
+    """The folder `name` of the cache, made by `build(empty_folder)` unless it is there, intact.
+
+    Safe against a second process (one builds, the other waits), against `kill -9` in mid-build
+    (the leftovers are swept away by the next build) and against damage (noticed, rebuilt).
+    """
+    from filelock import FileLock
+
+    folder = home() / name
+    if intact(folder):
+        return folder
+    with FileLock(home() / f"{name}.lock"):
+        if intact(folder):  # another process built it while this one waited
+            return folder
+        for leftover in home().glob(f".{name}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        fresh = home() / f".{name}.{os.getpid()}"
+        fresh.mkdir()
+        build(fresh)
+        files = sorted(path for path in fresh.rglob("*") if path.is_file())
+        manifest = {path.relative_to(fresh).as_posix(): sha256(path) for path in files}
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf8")
+        if folder.exists():
+            folder.rename(home() / f".{name}.damaged")
+            shutil.rmtree(home() / f".{name}.damaged", ignore_errors=True)
+        fresh.rename(folder)
+    return folder

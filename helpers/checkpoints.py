@@ -1,0 +1,207 @@
+"""Which weights a profile means, and how the pocket ones are built, verified and cached.
+
+`bert(PROFILE)` and `distilbert(PROFILE)` give something that plain `from_pretrained` opens:
+
+    student = distilbert(PROFILE)
+    model = DistilBertForMaskedLM.from_pretrained(student, revision=student.revision)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers import profiles
+from helpers.cache import build_once
+from helpers.errors import WorkbookError
+from helpers.sources import HUB_ID, HUB_REVISION, WEIGHTS_SHA256, sha256, weights_folder
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BertForMaskedLM, PreTrainedTokenizerBase
+
+POCKET = Path(__file__).parent.parent / "data" / "pocket"
+ADAPTER = POCKET / "adapter.safetensors"
+MASK_ROW = "bert.embeddings.mask_row"  # the adapter's own row for [MASK], (dim,)
+_RECIPE = 1  # raise it when the code below builds something else from the same files
+
+
+class Checkpoint(str):
+    """A folder or a Hub id, as a `str` that `from_pretrained` takes, with its `revision`."""
+
+    revision: str | None
+
+    def __new__(cls, name: str | Path, revision: str | None = None) -> Checkpoint:
+        self = super().__new__(cls, str(name))
+        self.revision = revision
+        return self
+
+
+def bert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
+    """The teacher: `bert-base-uncased` in `full`, else a folder with the pocket `BertForMaskedLM`.
+
+    `revision` replaces the pinned one of `full`; the pocket folders have none.
+
+    Raises `WorkbookError` on an unknown profile, missing weights, or weights that fail their hash.
+    """
+    return _checkpoint(profiles.profile(profile).bert, "bert", revision)
+
+
+def distilbert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
+    """`distilbert-base-uncased` in `full`, else a folder with the pocket `DistilBertForMaskedLM`.
+
+    Today the pocket one is its teacher re-laid without loss, all six layers (`helpers.surgery`).
+    Arguments and errors as for `bert`.
+    """
+    return _checkpoint(profiles.profile(profile).distilbert, "distilbert", revision)
+
+
+def _checkpoint(source: str, kind: str, revision: str | None) -> Checkpoint:
+    if source != "pocket":
+        return Checkpoint(source, revision or profiles.HUB_REVISIONS.get(source))
+    weights_folder()  # refuses tampered weights even when the cache is warm
+    name = f"pocket-{kind}-{_fingerprint()}"
+    return Checkpoint(build_once(name, _build_bert if kind == "bert" else _build_distilbert))
+
+
+def _fingerprint() -> str:
+    """Changes with the weights, the adapter or the recipe, and so names another cache folder."""
+    if not ADAPTER.exists():
+        raise WorkbookError(f"{ADAPTER} is missing: restore it with `git checkout data/pocket`")
+    return hashlib.sha256(f"{WEIGHTS_SHA256} {sha256(ADAPTER)} {_RECIPE}".encode()).hexdigest()[:12]
+
+
+def base_tokenizer(kind: str = "BERT") -> PreTrainedTokenizerBase:
+    """The packaged tokenizer: bert-base-uncased's WordPiece, 30,522 pieces.
+
+    `kind` "DistilBERT" gives the same pieces from the class that makes no `token_type_ids`.
+    """
+    from transformers import BertTokenizer, DistilBertTokenizer
+
+    family = DistilBertTokenizer if kind == "DistilBERT" else BertTokenizer
+    tokenizer = family.from_pretrained(weights_folder(), model_max_length=512)
+    # the package ships a 128-token cut and padding for sentence vectors; a checkpoint has neither
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    for name in ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of"):
+        tokenizer.init_kwargs.pop(name, None)
+    if tokenizer.vocab_size != 30_522:
+        raise WorkbookError(f"the tokenizer has {tokenizer.vocab_size} pieces, expected 30,522")
+    return tokenizer
+
+
+def base_bert() -> BertForMaskedLM:
+    """The packaged encoder as a `BertForMaskedLM` whose head is not trained yet.
+
+    The decoder is tied to the word embeddings and the transform's matrix is the identity, so the
+    model can answer at all, if badly: 5-6% of masked words.
+    """
+    import torch
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertForMaskedLM
+
+    folder = weights_folder()
+    model = BertForMaskedLM(BertConfig.from_pretrained(folder))
+    packaged = load_file(folder / "model.safetensors")
+    state = {f"bert.{name}": tensor for name, tensor in packaged.items()}
+    fits = {name: tensor for name, tensor in state.items() if name in model.state_dict()}
+    missing = model.load_state_dict(fits, strict=False).missing_keys
+    if any(name.startswith("bert.") for name in missing):
+        raise WorkbookError(f"{folder} lacks weights of the encoder: {', '.join(missing[:3])}")
+    with torch.no_grad():
+        head = model.cls.predictions
+        head.transform.dense.weight.copy_(torch.eye(model.config.hidden_size))
+        head.transform.dense.bias.zero_()
+        head.bias.zero_()
+    return model.eval()
+
+
+def pocket_bert_state(adapter: Mapping[str, torch.Tensor] | None = None) -> dict:
+    """State dict of the pocket `BertForMaskedLM`: the packaged weights with an adapter merged.
+
+    `adapter` is the shipped one unless another is given (names as in `data/pocket`).
+    """
+    from safetensors.torch import load_file
+
+    from helpers.lora import merge
+
+    adapter = dict(load_file(ADAPTER) if adapter is None else adapter)
+    mask_row = adapter.pop(MASK_ROW)
+    state = merge({k: v.clone() for k, v in base_bert().state_dict().items()}, adapter)
+    embeddings = state["bert.embeddings.word_embeddings.weight"]
+    embeddings[base_tokenizer().mask_token_id] = mask_row.float()
+    state["cls.predictions.decoder.weight"] = embeddings  # tied
+    state["cls.predictions.decoder.bias"] = state["cls.predictions.bias"]
+    return state
+
+
+def _build_bert(folder: Path) -> None:
+    model = base_bert()
+    model.load_state_dict(pocket_bert_state())
+    _save(model, folder, "BERT", "the packaged encoder with the adapter of `data/pocket` merged in")
+
+
+def _build_distilbert(folder: Path) -> None:
+    from transformers import DistilBertForMaskedLM
+
+    from helpers.surgery import bert_to_distilbert, count_layers
+
+    state = bert_to_distilbert(pocket_bert_state())
+    model = DistilBertForMaskedLM(distilbert_config(base_bert().config, count_layers(state)))
+    model.load_state_dict(state)
+    _save(model, folder, "DistilBERT", "the pocket BERT re-laid layer for layer, without loss")
+
+
+def distilbert_config(config, n_layers: int):
+    """The `DistilBertConfig` of the same sizes as a `BertConfig`, with `n_layers` layers."""
+    from transformers import DistilBertConfig
+
+    return DistilBertConfig(
+        vocab_size=config.vocab_size,
+        max_position_embeddings=config.max_position_embeddings,
+        n_layers=n_layers,
+        n_heads=config.num_attention_heads,
+        dim=config.hidden_size,
+        hidden_dim=config.intermediate_size,
+        activation=config.hidden_act,
+    )
+
+
+def _save(model, folder: Path, kind: str, how: str) -> None:
+    model.eval().save_pretrained(folder)
+    base_tokenizer(kind).save_pretrained(folder)
+    (folder / "README.md").write_text(_CARD.format(kind=kind, how=how), encoding="utf8")
+
+
+_CARD = f"""---
+license: apache-2.0
+base_model: {HUB_ID}
+pipeline_tag: fill-mask
+---
+# Pocket {{kind}}
+
+Six layers, width 384, twelve heads, bert-base-uncased's vocabulary: {{how}}.
+
+Encoder: `{HUB_ID}` at revision `{HUB_REVISION}` (Apache-2.0). Made by the DistilBERT workbook;
+training data, figures and limits stand in its `data/pocket/README.md`. Uncased English; it learned
+its associations from web text and old novels, prejudices included.
+"""
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, object]:
+    """Name, layers, width and revision of a checkpoint, without loading its weights.
+
+    Works on the pocket folders; a Hub id is described by its name and revision alone.
+    """
+    config = Path(checkpoint) / "config.json"
+    if not config.exists():
+        return {"checkpoint": str(checkpoint), "revision": checkpoint.revision}
+    values = json.loads(config.read_text(encoding="utf8"))
+    return {
+        "checkpoint": Path(checkpoint).name,
+        "layers": values.get("num_hidden_layers") or values.get("n_layers"),
+        "width": values.get("hidden_size") or values.get("dim"),
+    }

@@ -1,0 +1,97 @@
+"""The `workbook` command: a thin skin of options over the helpers."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from helpers.errors import WorkbookError
+
+
+class OneLine(click.Group):
+    """A group whose commands turn a `WorkbookError` into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WorkbookError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The DistilBERT workbook: run it, and see what this machine has."""
+
+
+def _value(text: str) -> Any:
+    """A command-line value as Python reads it: 3 is a number, [0, 2] a list, else a text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+@main.command()
+@click.argument("only", nargs=-1)
+@click.option("--profile", default="classroom", help="smoke, classroom (default) or full.")
+@click.option("-p", "--parameter", "pairs", nargs=2, multiple=True, metavar="NAME VALUE")
+@click.option("--output", default="build", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--update", is_flag=True, help="Put the outputs into the committed notebooks.")
+def run(
+    only: tuple[str, ...],
+    profile: str,
+    pairs: tuple[tuple[str, str], ...],
+    output: Path,
+    update: bool,
+) -> None:
+    """Execute the notebooks in order (all, or those whose names begin with ONLY).
+
+    Executed copies, pages, index.html and results.json go to OUTPUT.
+    """
+    from helpers import runner, screen
+
+    parameters = {name: _value(value) for name, value in pairs}
+    todo = runner.plan(profile, only, parameters)
+    if update and (profile != "classroom" or parameters):
+        raise WorkbookError("--update takes the classroom profile and no parameters")
+    _prepare(profile)
+    with screen.Progress([path for path, _ in todo]) as progress:
+        results = runner.run(todo, profile, output.resolve(), progress.finished)
+    screen.summary(results, output)
+    if update:
+        runner.update(todo, results, output)
+    if not all(result.ok for result in results):
+        sys.exit(1)
+
+
+def _prepare(profile: str) -> None:
+    """Build the pocket checkpoints first, so that no notebook's time includes it."""
+    from helpers import checkpoints, profiles
+
+    if profiles.profile(profile).bert != "pocket":
+        return
+    began = time.perf_counter()
+    checkpoints.bert(profile)
+    checkpoints.distilbert(profile)
+    click.echo(f"pocket checkpoints verified ({time.perf_counter() - began:.1f} s)")
+
+
+@main.command()
+def doctor() -> None:
+    """Say what this machine has, and what to do about each red line."""
+    from helpers import screen
+    from helpers.doctor import RED, examine
+
+    findings = list(examine())
+    screen.findings(findings)
+    if any(finding.status == RED for finding in findings):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

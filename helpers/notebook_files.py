@@ -1,0 +1,97 @@
+"""Notebooks as files: find them, read their parameters, clean them, keep outputs in step.
+
+Knows nothing of running them (`helpers.runner`) or of what they teach.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from helpers.errors import WorkbookError
+from helpers.session import RECORD_MIME
+from helpers.widgets import WIDGET_MIME
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def notebooks(only: tuple[str, ...] = ()) -> list[Path]:
+    """The workbook's notebooks in reading order; `only` keeps those whose names begin so.
+
+    Raises `WorkbookError` when an entry of `only` fits none.
+    """
+    paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    for start in only:
+        if not any(path.name.startswith(start) for path in paths):
+            names = ", ".join(path.stem for path in paths)
+            raise WorkbookError(f"no notebook begins with {start!r}; there are {names}")
+    return [path for path in paths if not only or path.name.startswith(only)]
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """The notebook at `path`, format 4."""
+    return nbformat.read(path, as_version=4)
+
+
+def default_parameters(path: Path) -> dict[str, Any]:
+    """The constants of the cell tagged `parameters`, by name, as Python values."""
+    for cell in read(path).cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            values: dict[str, Any] = {}
+            exec(cell.source, {}, values)
+            return values
+    raise WorkbookError(f"{path.name} has no cell tagged 'parameters'")
+
+
+def code_digest(notebook: nbformat.NotebookNode) -> str:
+    """A hash of all code: it changes when a source does, and not when an output does."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256("\n%%\n".join(code).encode()).hexdigest()[:16]
+
+
+def records(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """What the notebook recorded with `workbook.record(...)`, all cells together."""
+    values: dict[str, Any] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            values |= output.get("data", {}).get(RECORD_MIME, {}).get("values", {})
+    return values
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Take out, in place, what lives only while a kernel runs, and papermill's own notes.
+
+    Widget state breaks GitHub's preview; times would make every run a diff.
+    """
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        **({"workbook": notebook.metadata["workbook"]} if "workbook" in notebook.metadata else {}),
+    }
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = {"tags": tags} if tags else {}
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_MIME, None)
+    return notebook
+
+
+def put_outputs(path: Path, executed: nbformat.NotebookNode, seconds: float) -> None:
+    """Write a clean run's outputs into the notebook at `path`, whose sources they must match."""
+    if code_digest(read(path)) != code_digest(executed):
+        raise WorkbookError(f"{path.name} changed while it ran, or was given other parameters")
+    clean(executed).metadata["workbook"] = {
+        "code": code_digest(executed),
+        "seconds": round(seconds),
+    }
+    write(path, executed)
+
+
+def write(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write a notebook whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    nbformat.write(notebook, temporary)
+    temporary.replace(path)

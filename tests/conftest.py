@@ -1,0 +1,81 @@
+"""Shared by all tests: one cache for the whole run, and no connection to anywhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory):
+    """A cache of the tests' own, so that they neither use nor touch the reader's."""
+    home = tmp_path_factory.mktemp("workbook-home")
+    os.environ["WORKBOOK_HOME"] = str(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    from helpers.checkpoints import base_tokenizer
+
+    return base_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def bert_model():
+    from transformers import BertForMaskedLM
+
+    from helpers.checkpoints import bert
+
+    return BertForMaskedLM.from_pretrained(bert()).eval()
+
+
+@pytest.fixture(scope="session")
+def distilbert_model():
+    from transformers import DistilBertForMaskedLM
+
+    from helpers.checkpoints import distilbert
+
+    return DistilBertForMaskedLM.from_pretrained(distilbert()).eval()
+
+
+@pytest.fixture
+def python():
+    """Runs Python code in a fresh interpreter; returns the finished process."""
+
+    def run(code: str, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+            cwd=ROOT,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture
+def workbook(tmp_path):
+    """Runs the `workbook` command in an empty folder; returns the finished process."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "helpers.cli", *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+            cwd=tmp_path,
+            timeout=900,
+        )
+
+    return run

@@ -1,0 +1,178 @@
+"""Every committed notebook: its shape, its outputs, its exercises. See `design.md`'s rules."""
+
+import ast
+import importlib
+import itertools
+import re
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+from helpers import checks, notebook_files
+from helpers.checks import Exercise
+from helpers.widgets import FALLBACK, WIDGET_MIME
+
+PATHS = notebook_files.notebooks()
+NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
+each = pytest.mark.parametrize("name", list(NOTEBOOKS))
+
+
+def code_cells(name):
+    return [cell for cell in NOTEBOOKS[name].cells if cell.cell_type == "code"]
+
+
+def outputs(name):
+    return [output for cell in code_cells(name) for output in cell.outputs]
+
+
+def tagged(name, tag):
+    return [i for i, c in enumerate(NOTEBOOKS[name].cells) if tag in c.metadata.get("tags", [])]
+
+
+def test_there_are_notebooks_and_their_numbers_have_no_gap():
+    assert [name[:2] for name in NOTEBOOKS] == [f"{i:02d}" for i in range(len(NOTEBOOKS))]
+    assert len(NOTEBOOKS) >= 3
+
+
+@each
+def test_outputs_are_those_of_the_sources(name):
+    notebook = NOTEBOOKS[name]
+    assert notebook.metadata["workbook"]["code"] == notebook_files.code_digest(notebook), (
+        f"{name} was edited after its last run: `make notebooks`"
+    )
+    counts = [cell.execution_count for cell in code_cells(name)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each
+def test_no_output_is_an_error_or_a_warning(name):
+    for output in outputs(name):
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr", output.get("text")
+        text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        assert not re.search(r"\b\w*Warning\b:", text), text
+
+
+@each
+def test_the_file_is_light_and_holds_no_widget_state(name):
+    path = notebook_files.NOTEBOOKS / f"{name}.ipynb"
+    assert path.stat().st_size < 1_000_000
+    assert "widgets" not in NOTEBOOKS[name].metadata
+    assert not any(WIDGET_MIME in output.get("data", {}) for output in outputs(name))
+
+
+@each
+def test_no_output_speaks_of_the_machine_it_ran_on(name):
+    for output in outputs(name):
+        text = output.get("text", "") + str(output.get("data", ""))
+        assert not re.search(r"(/root/|/home/|/tmp/|/work/|[A-Z]:\\\\Users)", text), text[:300]
+
+
+@each
+def test_the_shape_of_a_notebook(name):
+    cells = NOTEBOOKS[name].cells
+    assert 25 <= len(cells) <= 75
+    assert cells[0].source.startswith(f"# {int(name[:2])}. ")
+    assert all(word in cells[0].source for word in ("CPU", "minute", "GB", "GPU"))
+    assert tagged(name, "parameters") == [2]
+    tree = ast.parse(cells[2].source)
+    assert all(isinstance(node, ast.Assign) for node in tree.body)
+    assert all("  # " in line for line in cells[2].source.splitlines())
+    assert "session.start(" in cells[3].source
+    assert "workbook.record(" in code_cells(name)[-1].source
+    assert cells[-1].cell_type == "markdown"
+    assert len({cell.id for cell in cells}) == len(cells)
+
+
+@each
+def test_code_is_short_and_plain(name):
+    lengths = []
+    for cell in code_cells(name):
+        lines = cell.source.splitlines()
+        lengths.append(len(lines))
+        assert len(lines) <= 25, cell.source
+        assert not re.search(r"sys\.path|import \*|trust_remote_code", cell.source)
+    assert sorted(lengths)[len(lengths) // 2] <= 10
+
+
+@each
+def test_every_widget_has_its_still_below(name):
+    cells = code_cells(name)
+    found = 0
+    for cell, below in itertools.pairwise(cells):
+        shown = [o for o in cell.outputs if FALLBACK in str(o.get("data", {}).get("text/plain"))]
+        if not shown:
+            continue
+        found += 1
+        kinds = {kind for output in below.outputs for kind in output.get("data", {})}
+        assert kinds & {"image/png", "text/html"}, f"no still below: {cell.source}"
+    assert found >= 1
+
+
+def exercises():
+    for name, notebook in NOTEBOOKS.items():
+        for i in tagged(name, "exercise"):
+            yield pytest.param(name, notebook.cells[i], notebook.cells[i + 1], id=f"{name}-{i}")
+
+
+def topic(name):
+    source = "\n".join(cell.source for cell in code_cells(name))
+    module = re.search(r"from helpers\.checks import (\w+) as check", source)
+    return importlib.import_module(f"helpers.checks.{module[1]}")
+
+
+def solution(cell):
+    code = re.search(r"Solution</summary>.*?```python\n(.*?)```", cell.source, flags=re.DOTALL)
+    assert code, f"no folded solution: {cell.source[:80]}"
+    return code[1]
+
+
+@each
+def test_there_are_at_least_two_exercises(name):
+    assert len(tagged(name, "exercise")) >= 2
+
+
+@pytest.mark.parametrize(("name", "cell", "below"), exercises())
+def test_the_stub_is_not_attempted_yet_and_the_solution_passes(name, cell, below):
+    check, attempt = re.search(r"^check\.(\w+)\((\w+)\)$", cell.source, re.MULTILINE).groups()
+    exercise = getattr(topic(name), check)
+    stub, solved = {}, {}
+    exec(cell.source.replace(f"check.{check}({attempt})", ""), stub)
+    assert exercise.verdict(stub[attempt]).status == checks.NOT_ATTEMPTED
+    exec(solution(below), solved)
+    assert exercise.verdict(solved[attempt]).status == checks.PASSED
+    assert "<summary>Hint</summary>" in below.source
+    assert any(checks.NOT_ATTEMPTED in str(o.data) for o in cell.outputs)
+
+
+def mistakes():
+    for name in NOTEBOOKS:
+        for label, exercise in vars(topic(name)).items():
+            if isinstance(exercise, Exercise):
+                for message, wrong in exercise.mistakes.items():
+                    yield pytest.param(
+                        exercise, message, wrong, id=f"{name}-{label}-{message[:30]}"
+                    )
+
+
+@pytest.mark.parametrize(("exercise", "message", "wrong"), mistakes())
+def test_each_named_mistake_is_caught_and_named(exercise, message, wrong):
+    verdict = exercise.verdict(wrong)
+    assert (verdict.status, verdict.message) == (checks.MISTAKE, message)
+
+
+@each
+def test_every_exercise_names_at_least_two_mistakes(name):
+    found = [e for e in vars(topic(name)).values() if isinstance(e, Exercise)]
+    assert len(found) == len(tagged(name, "exercise"))
+    assert all(len(exercise.mistakes) >= 2 for exercise in found)
+
+
+@each
+def test_links_to_files_lead_somewhere(name):
+    for cell in NOTEBOOKS[name].cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)#]+)\)", cell.source):
+                if not target.startswith("http"):
+                    assert (ROOT / "notebooks" / target).exists(), target

@@ -1,0 +1,92 @@
+"""Opening a notebook: fast, offline, and one clear line for what it cannot accept."""
+
+import json
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from helpers import session
+from helpers.errors import WorkbookError
+
+
+@pytest.mark.parametrize(
+    ("parameters", "line"),
+    [
+        ({"PROFILE": "Classroom"}, "PROFILE is 'Classroom'; it must be one of smoke, classroom"),
+        ({"SEED": "3"}, "SEED is '3'; it must be a whole number, 0 or more"),
+        ({"SEED": True}, "SEED is True; it must be a whole number"),
+        ({"SEED": -1}, "SEED is -1"),
+        ({"MAX_LENGTH": 513}, "MAX_LENGTH is 513; it must be a whole number from 8 to 512"),
+        ({"TEXT": "  "}, "TEXT is '  '; it must be a text that is not empty"),
+        ({"LAYERS": "0,2,4"}, "LAYERS is '0,2,4'; it must be a list of layer numbers"),
+        ({"TEMPRATURE": 2}, "TEMPRATURE is no parameter that the workbook knows"),
+    ],
+)
+def test_malformed_parameters_are_one_clear_line(parameters, line):
+    with pytest.raises(WorkbookError) as raised:
+        session.start("test", **parameters)
+    assert str(raised.value).startswith(line)
+    assert "\n" not in str(raised.value)
+
+
+def test_jupyter_shows_the_line_and_no_stack(capsys):
+    shell = InteractiveShell()
+    result = shell.run_cell("from helpers import session; session.start('x', 'no')")
+    shown = capsys.readouterr().out
+    assert not result.success
+    assert shown.strip().startswith("WorkbookError: PROFILE is 'no'")
+    assert "Traceback" not in shown
+
+
+def test_start_seeds_everything():
+    import random
+
+    import numpy
+    import torch
+
+    draws = []
+    for _ in range(2):
+        session.start("test", "smoke", SEED=5)
+        draws.append((random.random(), numpy.random.rand(), torch.rand(1).item()))
+    assert draws[0] == draws[1]
+
+
+def test_start_goes_offline_even_after_huggingface_hub_was_imported(python):
+    code = (
+        "import huggingface_hub.constants as c\n"
+        "c.HF_HUB_OFFLINE = False\n"
+        "from helpers import session\n"
+        "session.start('test', 'smoke')\n"
+        "from huggingface_hub import snapshot_download\n"
+        "try: snapshot_download('bert-base-uncased', cache_dir='/nonexistent')\n"
+        "except Exception as error: print(type(error).__name__)\n"
+    )
+    done = python(code, HF_HUB_OFFLINE="0")
+    assert done.stdout.splitlines()[-1] == "LocalEntryNotFoundError", done.stderr
+
+
+def test_record_leaves_json_for_the_runner_and_a_table_for_the_reader(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    session.start("test", "smoke").record(accuracy=0.123456, words=["<b>"])
+    bundle = shown[0]
+    assert bundle[session.RECORD_MIME]["values"] == {"accuracy": 0.123456, "words": ["<b>"]}
+    assert "0.123" in bundle["text/html"]
+    assert "<b>" not in bundle["text/html"]
+    json.dumps(bundle)
+
+
+def test_record_refuses_what_json_cannot_hold():
+    with pytest.raises(TypeError):
+        session.start("test", "smoke").record(value=object())
+
+
+def test_importing_helpers_is_fast_and_brings_no_torch(python):
+    code = (
+        "import sys, time; began = time.perf_counter(); import helpers, helpers.session, "
+        "helpers.checkpoints, helpers.surgery, helpers.checks, helpers.plots, helpers.widgets\n"
+        "print(time.perf_counter() - began, 'torch' in sys.modules, 'transformers' in sys.modules)"
+    )
+    seconds, torch_there, transformers_there = python(code).stdout.split()
+    assert (torch_there, transformers_there) == ("False", "False")
+    assert float(seconds) < 0.3
