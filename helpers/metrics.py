@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -63,3 +64,19 @@ def masked_logits(model: PreTrainedModel, batch, wanted):
         return model.cls(hidden)
     hidden = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
     return model.vocab_projector(hidden)
+
+
+def most_frequent(
+    tokenizer: PreTrainedTokenizerBase, train: Sequence[str], test: Sequence[str]
+) -> tuple[str, float]:
+    """The most frequent piece of `train`, and its share in [0, 1] of the pieces of `test`."""
+    counts = [
+        Counter(
+            token
+            for row in tokenizer(texts, add_special_tokens=False)["input_ids"]
+            for token in row
+        )
+        for texts in (list(train), list(test))
+    ]
+    token, _ = counts[0].most_common(1)[0]
+    return tokenizer.convert_ids_to_tokens(token), counts[1][token] / counts[1].total()

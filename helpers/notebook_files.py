@@ -5,6 +5,7 @@ Knows nothing of running them (`helpers.runner`) or of what they teach.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from helpers.session import RECORD_MIME
 from helpers.widgets import WIDGET_MIME
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+PICTURE = Path(__file__).parent.parent / "data" / "picture.png"  # the README shows it
 
 
 def notebooks(only: tuple[str, ...] = ()) -> list[Path]:
@@ -88,6 +90,16 @@ def put_outputs(path: Path, executed: nbformat.NotebookNode, seconds: float) -> 
         "seconds": round(seconds),
     }
     write(path, executed)
+
+
+def picture(notebook: nbformat.NotebookNode) -> bytes | None:
+    """The PNG below the cell tagged `picture`, if the notebook has one: the README's."""
+    for cell in notebook.cells:
+        if "picture" in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                if png := output.get("data", {}).get("image/png"):
+                    return base64.b64decode(png)
+    return None
 
 
 def write(path: Path, notebook: nbformat.NotebookNode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,13 +40,29 @@ _INDEX = """<!doctype html>
 </tbody></table></body></html>
 """
 
+# nbconvert's own page, less the scripts that it takes from a CDN, plus the way back
+_PAGE = """{% extends 'lab/index.html.j2' %}
+{% block html_head_js %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}
+{% block body_header %}{{ super() }}
+<nav style="font:14px system-ui,sans-serif;padding:1em 1em 0 6em">
+<a style="color:#0072b2" href="index.html">The DistilBERT workbook</a></nav>
+{% endblock %}
+"""
+
 
 def write_page(notebook: nbformat.NotebookNode, path: Path) -> None:
     """One notebook as an HTML page. Nothing on it is fetched from elsewhere."""
+    from jinja2 import DictLoader
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="")
+    exporter = HTMLExporter(
+        extra_loaders=[DictLoader({"page.html.j2": _PAGE})], template_file="page.html.j2"
+    )
     body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title(notebook)}})
+    # beside each notebook lies its page
+    body = re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="\1.html"', body)
     path.write_text(body, encoding="utf8")
 
 

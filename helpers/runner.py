@@ -63,6 +63,7 @@ def run_notebook(path: Path, parameters: dict[str, Any], output: Path) -> Result
             str(copy),
             parameters=parameters,
             kernel_name="python3",
+            language="python",
             progress_bar=False,
             cwd=str(output),
             **_local_transport(),
@@ -131,11 +132,14 @@ def write_results(results: list[Result], profile: str, output: Path) -> None:
 
 
 def update(todo: list[tuple[Path, dict[str, Any]]], results: list[Result], output: Path) -> None:
-    """Put a clean run's outputs into the committed notebooks.
+    """Put a clean run's outputs into the committed notebooks, and the README's picture in place.
 
     Raises `WorkbookError` when a notebook failed: the committed ones stay as they were.
     """
     if failed := [result.notebook for result in results if not result.ok]:
         raise WorkbookError(f"nothing was updated: {', '.join(failed)} failed")
     for (path, _), result in zip(todo, results, strict=True):
-        notebook_files.put_outputs(path, notebook_files.read(output / path.name), result.seconds)
+        executed = notebook_files.read(output / path.name)
+        notebook_files.put_outputs(path, executed, result.seconds)
+        if picture := notebook_files.picture(executed):
+            notebook_files.PICTURE.write_bytes(picture)

@@ -44,7 +44,7 @@ def test_it_trains_stops_and_goes_on(texts, tmp_path):
     assert second.returncode == 0, second.stderr
     log = json.loads((output / "log.json").read_text())
     assert [h["step"] for h in log["history"] if "held_out_masked_accuracy" in h] == [2, 4]
-    assert log["settings"]["rank"] == 2
+    assert [(s["after_step"], s["rank"]) for s in log["starts"]] == [(0, 2), (2, 2)]
     made, shipped = load_file(output / "adapter.safetensors"), load_file(ADAPTER)
     assert made.keys() == shipped.keys()
     changed = made["bert.encoder.layer.0.attention.self.query.lora_B"]

@@ -36,6 +36,7 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / "notebooks").mkdir(exist_ok=True)
         nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
     monkeypatch.setattr(notebook_files, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(notebook_files, "PICTURE", tmp_path / "picture.png")
     return tmp_path
 
 
@@ -141,7 +142,15 @@ def test_pages_fetch_nothing(smoke):
     assert len(found) == len(notebook_files.notebooks()) + 1
     for path in found:
         text = path.read_text()
-        assert not re.search(r"<(script|img|link|iframe)[^>]+(src|href)=[\"']https?:", text), path
+        assert not re.search(r"<(script|img|link|iframe)[^>]+(src|href)=[\"'](https?:|[\"'])", text)
+        assert not re.search(r"import\(|cdnjs|jsdelivr|unpkg", text), path
+
+
+def test_pages_lead_to_each_other(smoke):
+    for path in smoke[1].glob("*.html"):
+        for target in re.findall(r'href="([\w./]+\.(?:html|ipynb))"', path.read_text()):
+            assert target.endswith(".html"), f"{path.name}: {target}"
+            assert (smoke[1] / target).exists(), f"{path.name}: {target}"
 
 
 def test_the_title_of_a_page_is_the_notebooks():

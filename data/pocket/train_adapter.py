@@ -38,11 +38,13 @@ from helpers import lora
 from helpers.checkpoints import MASK_ROW, base_bert, base_tokenizer
 
 
-def read_chunks(folder: Path, tokenizer, length: int) -> tuple[list[list[int]], dict[str, list]]:
+def read_chunks(
+    folder: Path, tokenizer, length: int, repeat: dict[str, int]
+) -> tuple[list[list[int]], dict[str, list]]:
     """Cut every text into pieces of at most `length` ids; the last 4% of each file is held out.
 
     Returns (training pieces, {file name: held-out pieces}). Pieces of 11 ids or fewer are dropped,
-    as in DistilBERT's own pretraining.
+    as in DistilBERT's own pretraining. `repeat` says how often a file's pieces come in an epoch.
     """
     train, held_out = [], {}
     files = sorted(folder.glob("*.txt"))
@@ -57,7 +59,7 @@ def read_chunks(folder: Path, tokenizer, length: int) -> tuple[list[list[int]], 
                 if len(body) > 9:
                     pieces.append([tokenizer.cls_token_id, *body, tokenizer.sep_token_id])
         cut = int(len(pieces) * 0.96)
-        train += pieces[:cut]
+        train += pieces[:cut] * repeat.get(file.stem, 1)
         held_out[file.stem] = pieces[cut:]
     return train, held_out
 
@@ -203,6 +205,9 @@ def held_out_scores(model: AdapterModel, held_out, tokenizer, limit: int) -> dic
     return {"held_out_masked_accuracy": hits / total, "targets": total, "by_text": scores}
 
 
+BOTH = {"step", "seconds"}
+
+
 class Log(TrainerCallback):
     """Appends to log.json (loss, held-out accuracy, seconds) and rewrites the adapter file."""
 
@@ -210,14 +215,21 @@ class Log(TrainerCallback):
         self.output, self.model, self.held_out = output, model, held_out
         self.tokenizer, self.started = tokenizer, time.time()
         self.path = output / "log.json"
-        self.log = {"settings": settings, "history": []}
+        self.log: dict = {"starts": [], "history": []}
         if self.path.exists():
-            self.log["history"] = json.loads(self.path.read_text())["history"]
+            self.log = json.loads(self.path.read_text())
+        step = max((h["step"] for h in self.log["history"]), default=0)
+        self.log["starts"].append({"after_step": step, **settings})
         self.before = max((h["seconds"] for h in self.log["history"]), default=0)
 
     def add(self, step: int, values: dict):
         seconds = round(self.before + time.time() - self.started)
-        self.log["history"] = [h for h in self.log["history"] if h["step"] < step or "loss" in h]
+        # after a kill, steps since the last checkpoint are taken again: the later entry counts
+        self.log["history"] = [
+            h
+            for h in self.log["history"]
+            if h["step"] < step or (h["step"] == step and h.keys().isdisjoint(values.keys() - BOTH))
+        ]
         self.log["history"].append({"step": step, "seconds": seconds, **values})
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text(json.dumps(self.log, indent=1))
@@ -251,15 +263,16 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--lr", default=1e-3)
 @click.option("--anchor-weight", default=20.0, help="Weight of the cosine anchor.")
 @click.option("--mlm-probability", default=0.2)
+@click.option("--repeat", nargs=2, multiple=True, type=(str, int), metavar="TEXT TIMES")
 @click.option("--save-every", default=500)
 def main(texts, output, steps, decay_steps, batch, clean, length, rank, lr, anchor_weight,
-         mlm_probability, save_every):  # fmt: skip
+         mlm_probability, repeat, save_every):  # fmt: skip
     """Train the masked-LM adapter on the *.txt files of a folder; resumable."""
     settings = {k: (str(v.name) if isinstance(v, Path) else v) for k, v in locals().items()}
     set_seed(0)
     tokenizer = base_tokenizer()
-    train, held_out = read_chunks(texts, tokenizer, length)
-    settings |= {"pieces": len(train), "held_out_pieces": {k: len(v) for k, v in held_out.items()}}
+    train, held_out = read_chunks(texts, tokenizer, length, dict(repeat))
+    settings |= {"pieces": len(train)}
     model = AdapterModel(rank, anchor_weight, tokenizer.mask_token_id)
     output.mkdir(parents=True, exist_ok=True)
     log = Log(output, model, held_out, tokenizer, settings)

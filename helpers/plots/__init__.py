@@ -41,3 +41,15 @@ def figure(width: float = 8.0, height: float = 3.6, **subplots):
 
     drawing = Figure(figsize=(width, height), layout="constrained")
     return drawing, drawing.subplots(**subplots)
+
+
+def drawable(word: str) -> str:
+    """`word` with every character that the plots' font lacks written as its code point.
+
+    >>> drawable("paris")
+    'paris'
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    return "".join(c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in word)
