@@ -13,6 +13,9 @@ from typing import Any
 from helpers import notebook_files, pages, profiles, session
 from helpers.errors import WorkbookError
 
+# a cell that hangs must not hang whoever waits for the run; only `full` may need hours
+CELL_SECONDS = 20 * 60
+
 
 @dataclass
 class Result:
@@ -53,9 +56,11 @@ def run_notebook(path: Path, parameters: dict[str, Any], output: Path) -> Result
     Never raises for what happens inside the notebook: that is in the `Result`.
     """
     import papermill
+    from nbclient.exceptions import CellTimeoutError
 
     output.mkdir(parents=True, exist_ok=True)
     copy = output / path.name
+    online = profiles.profile(parameters.get("PROFILE", "classroom")).online
     began, error = time.perf_counter(), ""
     try:
         papermill.execute_notebook(
@@ -66,10 +71,13 @@ def run_notebook(path: Path, parameters: dict[str, Any], output: Path) -> Result
             language="python",
             progress_bar=False,
             cwd=str(output),
+            execution_timeout=None if online else CELL_SECONDS,
             **_local_transport(),
         )
     except papermill.PapermillExecutionError as failure:
         error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}".splitlines()[0]
+    except CellTimeoutError:
+        error = f"a cell took more than {CELL_SECONDS:,} seconds and was stopped"
     seconds = time.perf_counter() - began
     executed = notebook_files.read(copy)
     values = notebook_files.records(executed)

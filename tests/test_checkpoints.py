@@ -66,7 +66,7 @@ def test_the_adapter_teaches_masked_words(bert_model, tokenizer):
     before = masked_accuracy(checkpoints.base_bert(), tokenizer, texts)["accuracy"]
     after = masked_accuracy(bert_model, tokenizer, texts)["accuracy"]
     assert before < 0.12
-    assert after > 0.28
+    assert after > 0.24
 
 
 def test_full_names_the_hub_with_a_revision_that_can_be_pinned():

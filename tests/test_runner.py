@@ -57,6 +57,17 @@ def test_a_run_records_values_pages_and_failures(folder):
     assert (folder / "build" / "01_bad.html").exists()
 
 
+def test_a_cell_that_hangs_is_stopped_and_named(folder, monkeypatch):
+    path = folder / "notebooks" / "00_good.ipynb"
+    notebook = notebook_files.read(path)
+    notebook.cells[2].source = "import time; time.sleep(600)"
+    notebook_files.write(path, notebook)
+    monkeypatch.setattr(runner, "CELL_SECONDS", 2)
+    result = runner.run_notebook(path, {}, folder / "build")
+    assert result.error == "a cell took more than 2 seconds and was stopped"
+    assert result.seconds < 120
+
+
 def test_a_failed_run_updates_nothing(folder):
     before = [path.read_bytes() for path in notebook_files.notebooks()]
     todo = runner.plan("classroom")
