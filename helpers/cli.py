@@ -81,6 +81,29 @@ def _prepare(profile: str) -> None:
     click.echo(f"pocket checkpoints verified ({time.perf_counter() - began:.1f} s)")
 
 
+@main.command(name="data")
+@click.option("--baselines", is_flag=True, help="Fit the plain baselines and controls, as JSON.")
+def data_command(baselines: bool) -> None:
+    """Print the size of each sample set and three examples of it."""
+    from helpers import data
+
+    if baselines:
+        import json
+
+        from helpers.baselines import baselines as plain_models
+        from helpers.baselines import controls
+
+        report = {"baselines": plain_models(), "controls": controls()}
+        click.echo(json.dumps(report, indent=1))
+        return
+    for name in data.NAMES:
+        train, test = (list(data.rows(name, split)) for split in data.SPLITS)
+        click.echo(f"{name}: {len(train):,} + {len(test):,}")
+        for row in train[:3]:
+            shown = {key: value for key, value in row.items() if key != "id"}
+            click.echo(f"  - {shown}")
+
+
 @main.command()
 def doctor() -> None:
     """Say what this machine has, and what to do about each red line."""

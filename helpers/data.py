@@ -1,19 +1,102 @@
-"""The texts that the notebooks read.
+"""The workbook's own data: six small sets as typed `datasets.DatasetDict`s, and texts to read.
 
-The workbook's own corpus lies in `data/corpus/`, one JSON object a line (`id`, `topic`, `text`),
-split by passage; its data sheet is `data/README.md`. The `full` profile reads WikiText-2 instead.
+Each lies in `data/<name>/`, split into train and test; `data/README.md` is the data sheet. Fields
+follow one contract per head, the same for every source of data:
+
+    corpus     text
+    reviews    text, sentiment, stars, topic, aspects      one set, four kinds of label
+    entities   tokens, tags                                BIO
+    questions  context, question, answers{text, answer_start}
+    endings    context, choices[4], label
+    pairs      text, text_pair, score, relation
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from helpers import profiles
 from helpers.errors import WorkbookError
 
-CORPUS = Path(__file__).parent.parent / "data" / "corpus"
+if TYPE_CHECKING:
+    from datasets import DatasetDict, Features
+
+DATA = Path(__file__).parent.parent / "data"
+NAMES = ("corpus", "reviews", "entities", "questions", "endings", "pairs")
+SPLITS = ("train", "test")
 WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
+
+SENTIMENTS = ("negative", "positive")
+TOPICS = ("film", "book", "food", "place", "gadget", "course")
+ASPECTS = ("price", "quality", "service", "looks", "time", "ease")
+KINDS = ("person", "place", "organisation", "date")
+TAGS = ("O", *(f"{mark}-{kind}" for kind in KINDS for mark in "BI"))
+RELATIONS = ("entails", "neutral", "contradicts")
+
+
+def load(name: str) -> DatasetDict:
+    """The sample set `name`, with splits "train" and "test" and the fields of `features(name)`.
+
+    Raises `WorkbookError` on an unknown name, or on a file that is missing or malformed.
+    """
+    from datasets import Dataset, DatasetDict
+
+    fields = features(name)
+    return DatasetDict(
+        {split: Dataset.from_list(list(rows(name, split)), features=fields) for split in SPLITS}
+    )
+
+
+def features(name: str) -> Features:
+    """The typed fields of a sample set; label names are in its `ClassLabel`s.
+
+    Raises `WorkbookError` on an unknown name.
+    """
+    from datasets import ClassLabel, Features, List, Value
+
+    text = Value("string")
+    kinds: dict[str, dict[str, Any]] = {
+        "corpus": {"topic": text, "text": text},
+        "reviews": {
+            "text": text,
+            "sentiment": ClassLabel(names=list(SENTIMENTS)),
+            "stars": Value("int32"),
+            "topic": ClassLabel(names=list(TOPICS)),
+            "aspects": List(ClassLabel(names=list(ASPECTS))),
+        },
+        "entities": {"tokens": List(text), "tags": List(ClassLabel(names=list(TAGS)))},
+        "questions": {
+            "context": text,
+            "question": text,
+            "answers": {"text": List(text), "answer_start": List(Value("int32"))},
+        },
+        "endings": {"context": text, "choices": List(text, length=4), "label": Value("int32")},
+        "pairs": {
+            "text": text,
+            "text_pair": text,
+            "score": Value("float32"),
+            "relation": ClassLabel(names=list(RELATIONS)),
+        },
+    }
+    if name not in kinds:
+        raise WorkbookError(f"no sample set is called {name!r}; there are {', '.join(NAMES)}")
+    return Features({"id": text, **kinds[name]})
+
+
+def rows(name: str, split: str) -> Iterator[dict[str, Any]]:
+    """The rows of one split as plain dicts, labels by name.
+
+    Raises `WorkbookError` as `load` does.
+    """
+    if split not in SPLITS:
+        raise WorkbookError(f"split is {split!r}; it must be 'train' or 'test'")
+    if name == "questions":
+        yield from _squad(DATA / name / f"{split}.json")
+    else:
+        yield from _jsonl(DATA / name / f"{split}.jsonl")
 
 
 def passages(profile: str = "classroom", split: str = "test") -> list[str]:
@@ -25,28 +108,50 @@ def passages(profile: str = "classroom", split: str = "test") -> list[str]:
     Raises `WorkbookError` on an unknown profile or split, or a file that is missing or malformed.
     """
     settings = profiles.profile(profile)
-    if split not in ("train", "test"):
-        raise WorkbookError(f"split is {split!r}; it must be 'train' or 'test'")
-    texts = _wikitext(split) if settings.online else _read(CORPUS / f"{split}.jsonl")
+    texts = _wikitext(split) if settings.online else [r["text"] for r in rows("corpus", split)]
     return texts[: settings.passages]
 
 
-def _read(path: Path) -> list[str]:
+def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    # not splitlines(): it would also cut at rare characters inside a text
+    for number, line in enumerate(_read(path).rstrip("\n").split("\n"), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or "id" not in row:
+            raise WorkbookError(f"{path}, line {number}: expected one JSON object with an 'id'")
+        yield row
+
+
+def _squad(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        articles = json.loads(_read(path))["data"]
+    except (ValueError, KeyError, TypeError):
+        raise WorkbookError(f"{path}: expected SQuAD JSON, an object with a list 'data'") from None
+    for article in articles:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                answers = question["answers"]
+                yield {
+                    "id": question["id"],
+                    "context": paragraph["context"],
+                    "question": question["question"],
+                    "answers": {
+                        "text": [answer["text"] for answer in answers],
+                        "answer_start": [answer["answer_start"] for answer in answers],
+                    },
+                }
+
+
+def _read(path: Path) -> str:
     if not path.exists():
         raise WorkbookError(f"{path} is missing: restore it with `git checkout data`")
-    texts = []
-    for number, line in enumerate(path.read_text(encoding="utf8").splitlines(), start=1):
-        try:
-            texts.append(str(json.loads(line)["text"]))
-        except (ValueError, KeyError, TypeError):
-            raise WorkbookError(
-                f"{path}, line {number}: expected one JSON object with a field 'text'"
-            ) from None
-    return texts
+    return path.read_text(encoding="utf8")
 
 
 def _wikitext(split: str) -> list[str]:
     from datasets import load_dataset
 
-    rows = load_dataset(*WIKITEXT, split=split)
-    return [text.strip() for text in rows["text"] if len(text.split()) >= 40]
+    texts = load_dataset(*WIKITEXT, split=split)["text"]
+    return [text.strip() for text in texts if len(text.split()) >= 40]

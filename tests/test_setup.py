@@ -96,7 +96,8 @@ def test_imports_of_the_helpers_point_downwards():
     floors = {
         "errors": 0, "lora": 0, "counting": 0, "surgery": 0, "flash": 0, "profiles": 0,
         "metrics": 0, "plots": 0, "checks": 0, "widgets": 1, "sources": 1, "cache": 2,
-        "checkpoints": 3, "data": 3, "session": 4, "notebook_files": 5, "pages": 6, "doctor": 6,
+        "checkpoints": 3, "data": 3, "baselines": 4,
+        "session": 4, "notebook_files": 5, "pages": 6, "doctor": 6,
         "runner": 7, "screen": 8, "cli": 9,
     }  # fmt: skip
     for path in (ROOT / "helpers").rglob("*.py"):
