@@ -171,6 +171,9 @@ def distilbert_config(config, n_layers: int):
 
 
 def _save(model, folder: Path, kind: str, how: str) -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar for one file of 91 MB tells nobody anything
     model.eval().save_pretrained(folder)
     base_tokenizer(kind).save_pretrained(folder)
     (folder / "README.md").write_text(_CARD.format(kind=kind, how=how), encoding="utf8")

@@ -133,7 +133,7 @@ def test_there_are_at_least_two_exercises(name):
     assert len(tagged(name, "exercise")) >= 2
 
 
-@pytest.mark.parametrize(("name", "cell", "below"), exercises())
+@pytest.mark.parametrize(("name", "cell", "below"), list(exercises()))
 def test_the_stub_is_not_attempted_yet_and_the_solution_passes(name, cell, below):
     check, attempt = re.search(r"^check\.(\w+)\((\w+)\)$", cell.source, re.MULTILINE).groups()
     exercise = getattr(topic(name), check)
@@ -156,7 +156,7 @@ def mistakes():
                     )
 
 
-@pytest.mark.parametrize(("exercise", "message", "wrong"), mistakes())
+@pytest.mark.parametrize(("exercise", "message", "wrong"), list(mistakes()))
 def test_each_named_mistake_is_caught_and_named(exercise, message, wrong):
     verdict = exercise.verdict(wrong)
     assert (verdict.status, verdict.message) == (checks.MISTAKE, message)
