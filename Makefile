@@ -3,7 +3,7 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 PROFILE ?= classroom
 BIN     := .venv/bin
 
-.PHONY: help run test lab doctor notebooks lint clean
+.PHONY: help run test bench lab doctor notebooks lint clean
 
 help:  ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -18,6 +18,9 @@ run: .venv/installed  ## execute the whole workbook (PROFILE=smoke, classroom or
 
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest
+
+bench: .venv/installed  ## measure the workbook's own code against the plain way (build/bench.json)
+	$(BIN)/workbook bench
 
 lab: .venv/installed  ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

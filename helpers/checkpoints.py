@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 POCKET = Path(__file__).parent.parent / "data" / "pocket"
 ADAPTER = POCKET / "adapter.safetensors"
+STUDENT = POCKET / "student.safetensors"
 MASK_ROW = "bert.embeddings.mask_row"  # the adapter's own row for [MASK], (dim,)
 _RECIPE = 1  # raise it when the code below builds something else from the same files
 
@@ -51,10 +52,10 @@ def bert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
 
 
 def distilbert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
-    """`distilbert-base-uncased` in `full`, else a folder with the pocket `DistilBertForMaskedLM`.
+    """The student: `distilbert-base-uncased` in `full`, else a folder with the pocket one.
 
-    Today the pocket one is its teacher re-laid without loss, all six layers (`helpers.surgery`).
-    Arguments and errors as for `bert`.
+    The pocket `DistilBertForMaskedLM` has half of its teacher's layers and was distilled from it;
+    embeddings and word vectors are the teacher's own. Arguments and errors as for `bert`.
     """
     return _checkpoint(profiles.profile(profile).distilbert, "distilbert", revision)
 
@@ -63,15 +64,19 @@ def _checkpoint(source: str, kind: str, revision: str | None) -> Checkpoint:
     if source != "pocket":
         return Checkpoint(source, revision or profiles.HUB_REVISIONS.get(source))
     weights_folder()  # refuses tampered weights even when the cache is warm
-    name = f"pocket-{kind}-{_fingerprint()}"
-    return Checkpoint(build_once(name, _build_bert if kind == "bert" else _build_distilbert))
+    if kind == "bert":
+        return Checkpoint(build_once(f"pocket-bert-{_fingerprint(ADAPTER)}", _build_bert))
+    name = f"pocket-distilbert-{_fingerprint(ADAPTER, STUDENT)}"
+    return Checkpoint(build_once(name, _build_distilbert))
 
 
-def _fingerprint() -> str:
-    """Changes with the weights, the adapter or the recipe, and so names another cache folder."""
-    if not ADAPTER.exists():
-        raise WorkbookError(f"{ADAPTER} is missing: restore it with `git checkout data/pocket`")
-    return hashlib.sha256(f"{WEIGHTS_SHA256} {sha256(ADAPTER)} {_RECIPE}".encode()).hexdigest()[:12]
+def _fingerprint(*files: Path) -> str:
+    """Changes with the weights, these files or the recipe, and so names another cache folder."""
+    for file in files:
+        if not file.exists():
+            raise WorkbookError(f"{file} is missing: restore it with `git checkout data/pocket`")
+    parts = [WEIGHTS_SHA256, *(sha256(file) for file in files), str(_RECIPE)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
 
 def base_tokenizer(kind: str = "BERT") -> PreTrainedTokenizerBase:
@@ -141,18 +146,38 @@ def pocket_bert_state(adapter: Mapping[str, torch.Tensor] | None = None) -> dict
 def _build_bert(folder: Path) -> None:
     model = base_bert()
     model.load_state_dict(pocket_bert_state())
-    _save(model, folder, "BERT", "the packaged encoder with the adapter of `data/pocket` merged in")
+    _save(
+        model, folder, "BERT", "the packaged encoder of 6 layers with the adapter of `data/pocket`"
+    )
 
 
 def _build_distilbert(folder: Path) -> None:
+    from safetensors.torch import load_file
     from transformers import DistilBertForMaskedLM
 
-    from helpers.surgery import bert_to_distilbert, count_layers
+    from helpers.surgery import bert_to_distilbert, choose_layers, count_layers
 
-    state = bert_to_distilbert(pocket_bert_state())
-    model = DistilBertForMaskedLM(distilbert_config(base_bert().config, count_layers(state)))
-    model.load_state_dict(state)
-    _save(model, folder, "DistilBERT", "the pocket BERT re-laid layer for layer, without loss")
+    learned = load_file(STUDENT)
+    n_layers = count_layers(learned)
+    state = choose_layers(bert_to_distilbert(pocket_bert_state()), range(n_layers))
+    model = DistilBertForMaskedLM(distilbert_config(base_bert().config, n_layers))
+    model.load_state_dict(state | {name: tensor.float() for name, tensor in learned.items()})
+    _save(model, folder, "DistilBERT", f"{n_layers} layers distilled from the pocket BERT's")
+
+
+def student_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What a pocket student ships of its state dict: layers and head in fp16.
+
+    Embeddings and word vectors are left out: they are its teacher's, frozen while it learned.
+    """
+    import torch
+
+    frozen = ("distilbert.embeddings.", "vocab_projector.weight")
+    return {
+        name: tensor.detach().to(torch.float16).contiguous().clone()
+        for name, tensor in state.items()
+        if not name.startswith(frozen)
+    }
 
 
 def distilbert_config(config, n_layers: int):
@@ -186,7 +211,7 @@ pipeline_tag: fill-mask
 ---
 # Pocket {{kind}}
 
-Six layers, width 384, twelve heads, bert-base-uncased's vocabulary: {{how}}.
+Width 384, twelve heads, bert-base-uncased's vocabulary: {{how}}.
 
 Encoder: `{HUB_ID}` at revision `{HUB_REVISION}` (Apache-2.0). Made by the DistilBERT workbook;
 training data, figures and limits stand in its `data/pocket/README.md`. Uncased English; it learned

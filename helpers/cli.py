@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from helpers.cli_training import COMMANDS
 from helpers.errors import WorkbookError
 
 
@@ -114,6 +115,10 @@ def doctor() -> None:
     screen.findings(findings)
     if any(finding.status == RED for finding in findings):
         sys.exit(1)
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

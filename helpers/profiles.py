@@ -24,18 +24,28 @@ class Profile:
     maskings: int  # how often a passage is masked anew when masked accuracy is measured
     strings: int  # generated strings that a claim is tried on
     online: bool  # whether anything may be fetched
+    distil_steps: int = 4  # steps of each live distillation run
+    timings: int = 1  # how often two models are timed against each other
+    adapt_steps: int = 2  # steps of each fine-tuning run of a masked language model
+    adapt_rate: float = 3e-4  # its learning rate: smaller for larger models
 
 
+# fmt: off
 PROFILES = {
     # a few seconds a notebook: every cell runs
     "smoke": Profile("smoke", "pocket", "pocket", 8, 1, 300, online=False),
     # the default: real learning on two CPU cores with no network
-    "classroom": Profile("classroom", "pocket", "pocket", None, 4, 5_000, online=False),
+    "classroom": Profile(
+        "classroom", "pocket", "pocket", None, 4, 5_000, online=False,
+        distil_steps=90, timings=15, adapt_steps=24,
+    ),
     # the full-size models and the Hub's data: a network needed, a GPU recommended
     "full": Profile(
-        "full", "bert-base-uncased", "distilbert-base-uncased", 200, 4, 20_000, online=True
+        "full", "bert-base-uncased", "distilbert-base-uncased", 200, 4, 20_000, online=True,
+        distil_steps=3_000, timings=30, adapt_steps=64, adapt_rate=5e-5,
     ),
 }
+# fmt: on
 
 
 def profile(name: str) -> Profile:

@@ -25,9 +25,24 @@ _PARAMETERS: dict[str, tuple[Any, str]] = {
     "SEED": (lambda v: _whole(v) and v >= 0, "a whole number, 0 or more"),
     "MAX_LENGTH": (lambda v: _whole(v) and 8 <= v <= 512, "a whole number from 8 to 512"),
     "TEXT": (lambda v: isinstance(v, str) and bool(v.strip()), "a text that is not empty"),
+    "MASKED_TEXT": (
+        lambda v: isinstance(v, str) and v.count("[MASK]") == 1,
+        "a text with exactly one [MASK]",
+    ),
+    "ANSWER": (lambda v: isinstance(v, str) and v.isalpha(), "one word, letters only"),
+    "TEMPERATURE": (
+        lambda v: isinstance(v, int | float) and not isinstance(v, bool) and 0.25 <= v <= 10,
+        "a number from 0.25 to 10",
+    ),
+    "STEPS": (lambda v: _whole(v) and v >= 0, "a whole number, 0 or more"),
+    "ABLATION_SEEDS": (lambda v: _whole(v) and 0 <= v <= 5, "a whole number from 0 to 5"),
+    "TEXT_FILE": (
+        lambda v: isinstance(v, str),
+        "the path of a UTF-8 text file, one paragraph a line, or empty",
+    ),
     "LAYERS": (
-        lambda v: isinstance(v, list) and bool(v) and all(_whole(n) and n >= 0 for n in v),
-        "a list of layer numbers from 0, such as [0, 2, 4]",
+        lambda v: isinstance(v, list) and all(_whole(n) and n >= 0 for n in v),
+        "a list of layer numbers from 0, such as [0, 2, 4], or empty",
     ),
 }
 
@@ -105,6 +120,16 @@ def start(notebook: str, PROFILE: str = "classroom", **parameters: object) -> Se
     session = Session(notebook, profile, device, seed)
     print(_greeting(session))
     return session
+
+
+def quiet_and_offline(profile: str) -> None:
+    """What `start` does to the libraries, for a command: no connection, no bars of their own.
+
+    Raises `WorkbookError` on an unknown profile.
+    """
+    if not profiles.profile(profile).online:
+        _go_offline()
+    _quiet()
 
 
 def _go_offline() -> None:

@@ -1,11 +1,11 @@
-"""How well the pocket checkpoint guesses masked words, and what it answers.
+"""How well the pocket checkpoints guess masked words, and what they answer.
 
     python data/pocket/measure_masked_words.py --texts ../shared/corpora \\
         --output data/pocket/masked_words.json
 
 Masked accuracy (15% of the tokens, 80/10/10) on the last 4% of each training text, which training
-never saw, and on the workbook's own test passages; for the unadapted encoder and the adapted one.
-Then the five likeliest words for twenty sentences.
+never saw, and on the workbook's own test passages; for the unadapted encoder, the adapted one,
+which is the teacher, and its student. Then the five likeliest words for twenty sentences.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import click
 import torch
 from safetensors.torch import load_file
 from train_adapter import read_chunks
-from transformers import BertForMaskedLM
+from transformers import DistilBertForMaskedLM
 
-from helpers.checkpoints import base_bert, base_tokenizer, pocket_bert_state
+from helpers.checkpoints import base_bert, base_tokenizer, distilbert, pocket_bert_state
 from helpers.data import passages
 from helpers.doctor import machine
 from helpers.metrics import masked_accuracy
@@ -51,9 +51,9 @@ SENTENCES = (
 )
 
 
-def guesses(model: BertForMaskedLM, tokenizer, text: str) -> list[str]:
+def guesses(model, tokenizer, text: str) -> list[str]:
     """The five likeliest pieces at the [MASK] of `text`."""
-    inputs = tokenizer(text, return_tensors="pt")
+    inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
     with torch.inference_mode():
         logits = model(**inputs).logits[0]  # (S, V)
     at = inputs["input_ids"][0].tolist().index(tokenizer.mask_token_id)
@@ -74,29 +74,30 @@ def held_out_texts(folder: Path, tokenizer) -> dict[str, list[str]]:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
 @click.option("--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped.")
 def main(texts: Path, output: Path, adapter: Path | None) -> None:
-    """Measure masked accuracy before and after the adapter, and ask the twenty sentences."""
+    """Measure masked accuracy before and after the adapter and of the student; ask twenty texts."""
     tokenizer, unadapted, adapted = base_tokenizer(), base_bert(), base_bert()
     adapted.load_state_dict(pocket_bert_state(load_file(adapter) if adapter else None))
+    student = DistilBertForMaskedLM.from_pretrained(distilbert()).eval()
+    models = {"unadapted": unadapted, "adapted": adapted, "student": student}
     sets = held_out_texts(texts, tokenizer)
     sets["data/corpus (test)"] = passages("classroom", "test")
     report: dict = {"machine": machine(), "accuracy": {}}
     with click.progressbar(sets.items(), label="masked accuracy", show_eta=True) as bar:
         for name, rows in bar:
-            before = masked_accuracy(unadapted, tokenizer, rows)
-            after = masked_accuracy(adapted, tokenizer, rows)
-            report["accuracy"][name] = {
-                "targets": after["targets"],
-                "unadapted": before["accuracy"],
-                "adapted": after["accuracy"],
-                "adapted_loss": after["loss"],
+            found = {
+                kind: masked_accuracy(model, tokenizer, rows) for kind, model in models.items()
             }
+            row = {kind: scores["accuracy"] for kind, scores in found.items()}
+            row |= {f"{kind}_loss": found[kind]["loss"] for kind in ("adapted", "student")}
+            report["accuracy"][name] = {"targets": found["adapted"]["targets"], **row}
     seen = [row for name, row in report["accuracy"].items() if name != "data/corpus (test)"]
     targets = sum(row["targets"] for row in seen)
     report["held_out"] = {"targets": targets} | {
-        kind: sum(row["targets"] * row[kind] for row in seen) / targets
-        for kind in ("unadapted", "adapted")
+        kind: sum(row["targets"] * row[kind] for row in seen) / targets for kind in models
     }
+    report["held_out"]["retention"] = report["held_out"]["student"] / report["held_out"]["adapted"]
     report["answers"] = {text: guesses(adapted, tokenizer, text) for text in SENTENCES}
+    report["student_answers"] = {text: guesses(student, tokenizer, text) for text in SENTENCES}
     output.write_text(json.dumps(report, indent=1), encoding="utf8")
     click.echo(json.dumps(report["held_out"], indent=1))
 

@@ -1,12 +1,16 @@
-"""What the adapter does to few-shot fine-tuning: the unadapted encoder against the adapted one.
+"""What a pocket checkpoint is worth when it is fine-tuned on little data, seed by seed.
 
     python data/pocket/measure_transfer.py --real ../shared/real --output data/pocket/transfer.json
+    python data/pocket/measure_transfer.py --real ../shared/real --student \\
+        --output data/pocket/student_transfer.json
 
-`--real` holds two public sets in their usual files: the sentence polarity set (`rt-polarity.pos`,
-`.neg`, Latin-1) and WNUT-17 (`wnut17-train.conll`, `wnut17-dev.conll`). For each seed both
-encoders are fine-tuned on the same 1,000 film-review sentences, and on the same 300 WNUT sentences
-that hold an entity, in the same order; scores are accuracy on 2,000 other review sentences and
-entity F1 on the WNUT development set. Finished runs are kept: the same command goes on.
+The first compares the unadapted encoder with the adapted one, the second the teacher with its
+student. `--real` holds two public sets in their usual files: the sentence polarity set
+(`rt-polarity.pos`, `.neg`, Latin-1) and WNUT-17 (`wnut17-train.conll`, `wnut17-dev.conll`). For
+each seed both encoders are fine-tuned on the same 1,000 film-review sentences, and on the same 300
+WNUT sentences that hold an entity, in the same order; scores are accuracy on 2,000 other review
+sentences and entity F1 on the WNUT development set. Finished runs are kept: the same command goes
+on.
 """
 
 from __future__ import annotations
@@ -16,27 +20,21 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import click
-import torch
 from safetensors.torch import load_file
-from torch import nn
-from transformers import (
-    AutoConfig,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    get_linear_schedule_with_warmup,
-)
+from transformers import AutoConfig
 
-from helpers.checkpoints import base_bert, base_tokenizer, bert, pocket_bert_state
+from helpers import transfer
+from helpers.checkpoints import base_bert, bert, distilbert, pocket_bert_state
 from helpers.doctor import machine
+from helpers.transfer import Rows, Task
 
-BATCH, LENGTH = 16, 128
-Rows = list[dict]
+TASKS = ("reviews", "entities")
 
 
 def reviews(folder: Path, seed: int) -> tuple[Rows, Rows]:
@@ -71,96 +69,22 @@ def entities(folder: Path, seed: int) -> tuple[Rows, Rows]:
     return train[:300], conll(folder / "wnut17-dev.conll")
 
 
-def batches(rows: Rows, tokenizer, names: Sequence[str]) -> list[dict]:
-    """Padded batches, neighbours of like length together; labels on each word's first piece."""
-    out = []
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        words = [row["words"] for row in part]
-        batch = tokenizer(
-            words, is_split_into_words=True, truncation=True, max_length=LENGTH, padding=True,
-            return_tensors="pt",
-        )  # fmt: skip
-        if "label" in part[0]:
-            labels = torch.tensor([row["label"] for row in part])
-        else:
-            labels = torch.full_like(batch["input_ids"], -100)
-            for i, row in enumerate(part):
-                for position, word in enumerate(batch.word_ids(i)):
-                    if word is not None and batch.word_ids(i)[position - 1] != word:
-                        labels[i, position] = names.index(row["tags"][word])
-        out.append({**batch, "labels": labels})
-    return out
-
-
-def fine_tune(model: nn.Module, train: Rows, tokenizer, names, *, epochs, lr, seed) -> None:
-    """AdamW, linear schedule with 10% warm-up, embeddings frozen, bf16 autocast."""
-    model.base_model.embeddings.requires_grad_(False)
-    learns = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learns, lr=lr, weight_decay=0.01)
-    steps = epochs * -(-len(train) // BATCH)
-    schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
-    order = random.Random(seed)
-    model.train()
-    for _ in range(epochs):
-        order.shuffle(train)
-        for batch in batches(train, tokenizer, names):
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = model(**batch).loss
-            loss.backward()
-            nn.utils.clip_grad_norm_(learns, 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-
-
-@torch.inference_mode()
-def predictions(model: nn.Module, rows: Rows, tokenizer, names) -> tuple[list, list]:
-    """(guesses, answers): numbers for reviews, lists of tags for sentences."""
-    model.eval()
-    guesses, answers = [], []
-    for batch in batches(rows, tokenizer, names):
-        labels = batch.pop("labels")
-        best = model(**batch).logits.argmax(-1)
-        if labels.dim() == 1:
-            guesses += best.tolist()
-            answers += labels.tolist()
-            continue
-        for guess, answer in zip(best, labels, strict=True):
-            real = answer != -100
-            guesses.append([names[i] for i in guess[real]])
-            answers.append([names[i] for i in answer[real]])
-    return guesses, answers
-
-
-def accuracy(answers: list, guesses: list) -> float:
-    return sum(a == g for a, g in zip(answers, guesses, strict=True)) / len(answers)
-
-
-def task(name: str) -> tuple[Callable, type, dict, Callable]:
-    """(reader, model class, hyper-parameters, score) of a task."""
-    from seqeval.metrics import f1_score
-
+def task(name: str, folder: Path, seed: int) -> Task:
+    """One of the two tasks, with the rows that this seed draws."""
     if name == "reviews":
-        return reviews, BertForSequenceClassification, {"epochs": 3, "lr": 1e-4}, accuracy
-    return entities, BertForTokenClassification, {"epochs": 10, "lr": 2e-4}, f1_score
+        return Task(*reviews(folder, seed), 3, 1e-4, transfer.accuracy)
+    return Task(*entities(folder, seed), 10, 2e-4, transfer.entity_f1)
 
 
-def one_run(name: str, state: dict, folder: Path, seed: int) -> dict:
-    """Fine-tune one encoder on one task with one seed, and score it."""
-    read, family, settings, score = task(name)
-    train, test = read(folder, seed)
-    tags = sorted({tag for row in train + test for tag in row.get("tags", [])})
-    names = tags or ["negative", "positive"]
-    torch.manual_seed(seed)  # the same fresh head for both encoders
-    config = AutoConfig.from_pretrained(bert(), num_labels=len(names))
-    model = family(config)
-    body = {k: v for k, v in state.items() if k.startswith("bert.")}
-    model.load_state_dict(body, strict=False)
-    began, tokenizer = time.perf_counter(), base_tokenizer()
-    fine_tune(model, train, tokenizer, names, seed=seed, **settings)
-    guesses, answers = predictions(model, test, tokenizer, names)
-    return {"score": score(answers, guesses), "seconds": time.perf_counter() - began}
+def encoders(adapter: Path | None, student: bool) -> dict[str, tuple[Any, dict]]:
+    """The two that are compared, as {name: (config, state dict)}; the reference comes first."""
+    config = AutoConfig.from_pretrained(bert())
+    adapted = pocket_bert_state(load_file(adapter) if adapter else None)
+    if not student:
+        return {"unadapted": (config, base_bert().state_dict()), "adapted": (config, adapted)}
+    folder = distilbert()
+    learned = load_file(Path(folder) / "model.safetensors")
+    return {"teacher": (config, adapted), "student": (AutoConfig.from_pretrained(folder), learned)}
 
 
 def seeds_of(runs: dict, prefix: str) -> dict[str, float]:
@@ -168,25 +92,30 @@ def seeds_of(runs: dict, prefix: str) -> dict[str, float]:
     return {k.removeprefix(prefix): v["score"] for k, v in runs.items() if k.startswith(prefix)}
 
 
-def summary(runs: dict) -> dict:
-    """Mean and spread for each encoder and task, and the paired difference in points."""
+def summary(runs: dict, first: str, second: str) -> dict:
+    """For each task the mean and the runs of both encoders, and how the second compares.
+
+    `points` is the paired difference times 100, `retention` the ratio of the means.
+    """
     out: dict = {}
-    for name in ("reviews", "entities"):
-        scores = {kind: seeds_of(runs, f"{kind}/{name}/") for kind in ("unadapted", "adapted")}
-        both = sorted(scores["unadapted"].keys() & scores["adapted"].keys())
+    for name in TASKS:
+        scores = {kind: seeds_of(runs, f"{kind}/{name}/") for kind in (first, second)}
+        both = sorted(scores[first].keys() & scores[second].keys())
         if not both:
             continue
-        gaps = [100 * (scores["adapted"][s] - scores["unadapted"][s]) for s in both]
+        gaps = [100 * (scores[second][s] - scores[first][s]) for s in both]
+        means = {kind: statistics.mean(by[s] for s in both) for kind, by in scores.items()}
+        error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else None
         out[name] = {
-            kind: {"mean": statistics.mean(by.values()), "runs": [by[s] for s in both]}
+            kind: {"mean": means[kind], "runs": [by[s] for s in both]}
             for kind, by in scores.items()
         } | {
             "points": statistics.mean(gaps),
-            "points_standard_error": (
-                statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else None
-            ),
+            "points_standard_error": error,
+            "retention": means[second] / means[first],
         }
-    return out
+    kept = [entry["retention"] for entry in out.values()]
+    return out | ({"retention": statistics.mean(kept)} if kept else {})
 
 
 @click.command()
@@ -195,21 +124,24 @@ def summary(runs: dict) -> dict:
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
 @click.option("--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped.")
+@click.option("--student", is_flag=True, help="Teacher against student.")
 @click.option("--seeds", default=3)
-def main(real: Path, output: Path, adapter: Path | None, seeds: int) -> None:
-    """Compare few-shot transfer of the unadapted and the adapted encoder, seed by seed."""
+def main(real: Path, output: Path, adapter: Path | None, student: bool, seeds: int) -> None:
+    """Compare few-shot transfer of two encoders, seed by seed."""
     report = json.loads(output.read_text()) if output.exists() else {"runs": {}}
-    adapted = pocket_bert_state(load_file(adapter)) if adapter else pocket_bert_state()
-    states = {"unadapted": base_bert().state_dict(), "adapted": adapted}
+    compared = encoders(adapter, student)
     todo = [
         (kind, name, seed)
-        for seed in range(seeds) for name in ("reviews", "entities") for kind in states
+        for seed in range(seeds) for name in TASKS for kind in compared
         if f"{kind}/{name}/{seed}" not in report["runs"]
     ]  # fmt: skip
     with click.progressbar(todo, label="fine-tuning", show_pos=True, show_eta=True) as bar:
         for kind, name, seed in bar:
-            report["runs"][f"{kind}/{name}/{seed}"] = one_run(name, states[kind], real, seed)
-            report |= {"summary": summary(report["runs"]), "machine": machine()}
+            began = time.perf_counter()
+            score = transfer.few_shot(*compared[kind], task(name, real, seed), seed)
+            seconds = time.perf_counter() - began
+            report["runs"][f"{kind}/{name}/{seed}"] = {"score": score, "seconds": seconds}
+            report |= {"summary": summary(report["runs"], *compared), "machine": machine()}
             output.write_text(json.dumps(report, indent=1))
     click.echo(json.dumps(report["summary"], indent=1))
 

@@ -1,0 +1,139 @@
+"""The explorer of `04_masked_language_modeling`, and a progress line for its training runs."""
+
+from __future__ import annotations
+
+import html
+import re
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from helpers.errors import WorkbookError
+from helpers.widgets import follow, picture
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+    from matplotlib.figure import Figure
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MOST_GAPS = 3  # panels that still fit beside each other
+
+
+class GapFiller:
+    """Fills the gaps of a text with one of several models, and draws the guesses.
+
+    `models` maps a name, such as "student", to a masked language model.
+    """
+
+    def __init__(
+        self, models: Mapping[str, PreTrainedModel], tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        self.models, self.tokenizer = models, tokenizer
+
+    def answers(self, name: str, text: str, k: int) -> dict[str, list[tuple[str, float]]]:
+        """The `k` likeliest pieces for each gap, {gap: [(piece, probability), ...]}, best first.
+
+        Raises `WorkbookError`, one friendly line, when no [MASK] is in the text, or too many.
+        """
+        import torch
+
+        model = self.models[name]
+        batch = self.tokenizer(text, truncation=True, max_length=128, return_tensors="pt")
+        places = (batch["input_ids"][0] == self.tokenizer.mask_token_id).nonzero()[:, 0]
+        self._refuse(text, len(places))
+        inputs = {key: batch[key].to(model.device) for key in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            logits = model.eval()(**inputs).logits[0, places]  # (gaps, V)
+        best = logits.float().softmax(-1).topk(k)
+        return {
+            f"gap {gap}, {name}": list(
+                zip(self.tokenizer.convert_ids_to_tokens(ids), shares, strict=True)
+            )
+            for gap, (ids, shares) in enumerate(
+                zip(best.indices.tolist(), best.values.tolist(), strict=True), start=1
+            )
+        }
+
+    def _refuse(self, text: str, gaps: int) -> None:
+        mask = self.tokenizer.mask_token
+        if not gaps and re.search(r"[\[<(]\s*mask\s*[\])>]", text, re.IGNORECASE):
+            raise WorkbookError(f"That is not the token: write {mask}, in capitals, no spaces.")
+        if not gaps:
+            raise WorkbookError(f"Write {mask} where a word is to be guessed.")
+        if gaps > MOST_GAPS:
+            raise WorkbookError(f"{gaps} gaps are too many for one picture; {MOST_GAPS} fit.")
+
+    def figure(self, name: str, text: str, k: int) -> Figure:
+        """The picture of `answers`; raises as it does."""
+        from helpers.plots.masked_words import gaps
+
+        return gaps(text, self.answers(name, text, k))
+
+
+def page(filler: GapFiller, name: str, text: str, k: int) -> str:
+    """What stands below the controls, as HTML: the picture, or one friendly line."""
+    try:
+        answers = filler.answers(name, text, k)
+    except WorkbookError as told:
+        return f"<p>{html.escape(str(told))}</p>"
+    best = "; ".join(
+        f"{gap}: {', '.join(piece for piece, _ in ranked)}" for gap, ranked in answers.items()
+    )
+    return picture(filler.figure(name, text, k), best)
+
+
+def gap_explorer(filler: GapFiller, name: str, text: str, k: int = 5) -> VBox:
+    """A box for the text, a slider for k, a button for each model, and the guesses below.
+
+    Children: the text box, the slider, the buttons, and the picture as HTML.
+    """
+    from ipywidgets import IntSlider, Text, ToggleButtons, VBox
+
+    box = Text(text, description="text", continuous_update=False, layout={"width": "95%"})
+    slider = IntSlider(k, 1, 15, description="words (k)", continuous_update=False)
+    which = ToggleButtons(options=list(filler.models), value=name, description="model")
+
+    def draw() -> str:
+        return page(filler, which.value, box.value, slider.value)
+
+    return VBox([box, slider, which, follow((box, slider, which), draw)])
+
+
+class Progress(TrainerCallback):
+    """One line with a bar over several `Trainer` runs, and about how long they still take.
+
+    `total`: the steps of all runs together. Give the same object to each `Trainer`.
+    """
+
+    def __init__(self, total: int, clock: Any = time.perf_counter) -> None:
+        from IPython.display import display
+
+        self.total, self.done, self.clock, self.began = total, 0, clock, clock()
+        self.note = ""
+        self.handle = display(self._bundle(), raw=True, display_id=True)
+
+    def on_step_end(self, args, state, control, **keywords: Any) -> None:
+        self.done += 1
+        if self.handle:
+            self.handle.update(self._bundle(), raw=True)
+
+    def say(self, note: str) -> None:
+        """Show `note`, a few words, behind the bar from the next step on."""
+        self.note = note
+
+    @property
+    def text(self) -> str:
+        """What the line says."""
+        taken = self.clock() - self.began
+        if self.done >= self.total:
+            return f"{self.total} of {self.total} steps, {taken:.0f} seconds. {self.note}"
+        left = taken / self.done * (self.total - self.done) if self.done else None
+        guess = f"about {left:.0f} seconds left" if left is not None else "starting"
+        return f"step {self.done} of {self.total}, {guess}. {self.note}"
+
+    def _bundle(self) -> dict[str, str]:
+        bar = f"<progress value='{self.done}' max='{self.total}' style='width:16em'></progress>"
+        shown = f"<p>{bar} {html.escape(self.text)}</p>"
+        return {"text/html": shown, "text/plain": self.text}
