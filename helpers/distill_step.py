@@ -113,7 +113,7 @@ def compare(
         sides = {name: side(name, case, student, teacher, batch) for name in names(case)}
         timed = paired(sides, repeats, progress=lambda case=case: progress("/".join(case)))
         memory = {
-            name: peak_memory_apart(side, name, case, student, teacher, batch)
+            name: peak_memory_apart(_side_anew, name, case, _parts(student), _parts(teacher), batch)
             for name in (names(case)[-2], "workbook")
         }
         losses = {name: sides[name]() for name in memory}
@@ -138,6 +138,19 @@ def side(
     if low:
         teacher = copy.deepcopy(teacher).to(torch.bfloat16)
     return _step(workbook_step, student, teacher, batch, objective, low=low)
+
+
+def _parts(model: DistilBertForMaskedLM) -> tuple[Any, dict[str, torch.Tensor]]:
+    """What another process needs to build the model again: a used model itself is not picklable."""
+    return model.config, model.state_dict()
+
+
+def _side_anew(name: str, case: Case, student: Any, teacher: Any, batch: Any) -> Any:
+    models = []
+    for family, (config, state) in ((Student, student), (DistilBertForMaskedLM, teacher)):
+        models.append(family(config))
+        models[-1].load_state_dict(state)
+    return side(name, case, models[0], models[1].eval().requires_grad_(False), batch)
 
 
 def _step(step: Any, student: Any, teacher: Any, batch: Any, objective: Any, *, low: bool) -> Any:
