@@ -291,6 +291,6 @@ def _cosine_share(
         shapes = tuple(student_hidden.shape), tuple(teacher_hidden.shape)
         raise ValueError(f"hidden states of student and teacher differ in shape: {shapes}")
     exact = torch.promote_types(student_hidden.dtype, torch.float32)
-    everywhere = torch.ones(student_hidden.shape[:-1], dtype=torch.bool)
+    everywhere = torch.ones(len(student_hidden), dtype=torch.bool, device=student_hidden.device)
     cosine = cosine_loss(student_hidden.to(exact), teacher_hidden.to(exact), everywhere)
     return cosine * (len(student_hidden) / max(counts.valid, 1))

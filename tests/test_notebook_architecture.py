@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from helpers.session import RECORD_MIME
-
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "02_architecture.ipynb"
 BERT, DISTILBERT, DISTILBERT_LAYER = 109_482_240, 66_362_880, 7_087_872
 DISTILBERT_EMBEDDINGS = 23_835_648
-
-
-@pytest.fixture(scope="module")
-def recorded() -> dict:
-    """The values that the committed notebook left behind."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    found = [o["data"][RECORD_MIME] for o in outputs if RECORD_MIME in o.get("data", {})]
-    assert len(found) == 1, "the notebook records its results exactly once"
-    return found[0]["values"]
 
 
 def test_recorded_layout_is_lossless(recorded):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import types
 from pathlib import Path
@@ -12,23 +11,12 @@ import pytest
 from helpers import session, shipped
 from helpers.errors import WorkbookError
 from helpers.plots import distillation as plots
-from helpers.session import RECORD_MIME
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "03_distillation_objective.ipynb"
 ARMS = (
     "triple loss", "no distillation loss", "no cosine loss", "no masked LM loss", "random start",
     "masked LM alone",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def recorded() -> dict:
-    """The values that the committed notebook left behind."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    found = [o["data"][RECORD_MIME] for o in outputs if RECORD_MIME in o.get("data", {})]
-    assert len(found) == 1, "the notebook records its results exactly once"
-    return found[0]["values"]
 
 
 def test_recorded_losses_by_hand_are_the_objectives(recorded):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -13,20 +12,9 @@ import torch
 from helpers import gaps, session
 from helpers.data import passages
 from helpers.errors import WorkbookError
-from helpers.session import RECORD_MIME
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "04_masked_language_modeling.ipynb"
 WHOLE = {"whole_word_mask": True, "mask_replace_prob": 1.0, "random_replace_prob": 0.0}
-
-
-@pytest.fixture(scope="module")
-def recorded() -> dict:
-    """The values that the committed notebook left behind."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    found = [o["data"][RECORD_MIME] for o in outputs if RECORD_MIME in o.get("data", {})]
-    assert len(found) == 1, "the notebook records its results exactly once"
-    return found[0]["values"]
 
 
 def test_recorded_gap_by_hand_is_the_pipelines(recorded):
