@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from helpers.plots import start as plots
-from helpers.session import RECORD_MIME
 from helpers.widgets import start as explorers
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "00_start_here.ipynb"
@@ -53,13 +52,6 @@ def code(cells) -> str:
 @pytest.fixture(scope="module")
 def outputs(cells) -> list[dict]:
     return [output for cell in cells for output in cell.get("outputs", [])]
-
-
-@pytest.fixture(scope="module")
-def recorded(outputs) -> dict:
-    found = [o["data"][RECORD_MIME] for o in outputs if RECORD_MIME in o.get("data", {})]
-    assert len(found) == 1, "the committed notebook must carry one record of its run"
-    return found[0]["values"]
 
 
 @pytest.mark.parametrize("name", CLASSES)
