@@ -27,14 +27,14 @@ def measure(repeats: int, progress: Callable[[str], None] = lambda line: None) -
 
 def show(report: dict[str, Any]) -> None:
     """Print the figures as one table."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="A distillation step, 16 sequences of 30 to 127 tokens")
-    for column in ("precision", "distillation loss at", "original, fp32", "workbook", "faster"):
-        table.add_column(column, justify="right")
-    table.add_column("same precision", justify="right")
-    table.add_column("peak memory", justify="right")
+    title = "A distillation step, 16 sequences of 30 to 127 tokens (original in fp32)"
+    table = Table(title=title, box=box.SIMPLE, padding=(0, 0, 0, 1))
+    for column in ("precision", "positions", "original", "workbook", "faster", "alike", "memory"):
+        table.add_column(column, justify="right", no_wrap=True)
     for precision, cases in report["distill_step"].items():
         for positions, row in cases.items():
             table.add_row(precision, positions, *_cells(row))

@@ -44,7 +44,7 @@ def hold(megabytes):
         block = bytearray(megabytes * 1_000_000)
         for i in range(0, len(block), 4096):
             block[i] = 1
-        time.sleep(0.02)
+        time.sleep(0.5)  # long enough to be seen on a machine that is busy with something else
 
     return work
 

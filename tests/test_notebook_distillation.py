@@ -250,6 +250,16 @@ def test_ablation_changes_are_against_the_triple_loss():
     assert [text.get_text() for text in loss.get_yticklabels()] == list(ARMS[1:])
 
 
+def test_a_change_that_would_dwarf_the_rest_is_cut_and_says_its_size():
+    _, ax = plots.figure(4, 2)
+    values = {"a": (-0.1, [-0.2, 0.0]), "b": None, "c": (0.05, [0.05]), "d": (-2.06, [-2.0, -2.1])}
+    plots._change_panel(ax, values, "#000000")
+    limit = ax.get_xlim()[0]
+    assert limit == pytest.approx(-0.23)
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([-0.1, 0.05, limit])
+    assert [text.get_text() for text in ax.texts] == ["not in the paper ", "\u25c0 \u22122.06"]
+
+
 def test_dark_knowledge_shows_label_and_rest():
     fig = plots.dark_knowledge(["tea", "coffee"], [0.5, 0.2], "tea")
     left, right = fig.axes

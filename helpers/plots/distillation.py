@@ -298,21 +298,39 @@ def _change_panels(
     arms = list(next(iter(changes.values())))
     fig, axes = figure(8.6, 1.6 + 0.42 * len(arms), ncols=len(panels), sharey=True)
     for ax, (title, values), colour in zip(axes, panels.items(), (BLUE, GREEN, GREY), strict=True):
-        for row, arm in enumerate(arms):
-            if arm not in values:
-                ax.text(0, row, "not in the paper ", ha="right", va="center", fontsize=9)
-                continue
-            mean, runs = values[arm]
-            ax.barh(row, mean, height=0.6, color=colour, alpha=0.75)
-            if len(runs) > 1:
-                ax.plot(runs, [row] * len(runs), "o", color="#333333", ms=3.5)
-        ax.axvline(0, color="#333333", linewidth=1)
-        ax.grid(visible=True, axis="x")
+        _change_panel(ax, {arm: values.get(arm) for arm in arms}, colour)
         ax.set_xlabel(title, fontsize=10)
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].set_ylim(len(arms) - 0.4, -0.6)
     fig.suptitle("Change against the triple loss: left of 0 is worse", weight="bold", fontsize=12)
     return fig
+
+
+def _change_panel(
+    ax: Axes, values: Mapping[str, tuple[float, Sequence[float]] | None], colour: str
+) -> None:
+    """A bar an arm, a dot a seed. A bar that would dwarf the rest is cut, and says how long it is."""
+    limit = _limit(list(filter(None, values.values())))
+    for row, found in enumerate(values.values()):
+        if found is None:
+            ax.text(0, row, "not in the paper ", ha="right", va="center", fontsize=9)
+            continue
+        mean, runs = found
+        ax.barh(row, max(mean, -limit), height=0.6, color=colour, alpha=0.75)
+        if mean < -limit:
+            ax.text(-0.96 * limit, row, f"\u25c0 {mean:.3g}".replace("-", "\u2212"), va="center")
+        elif len(runs) > 1:
+            ax.plot(runs, [row] * len(runs), "o", color="#333333", ms=3.5)
+    ax.set_xlim(left=-limit)
+    ax.axvline(0, color="#333333", linewidth=1)
+    ax.grid(visible=True, axis="x")
+
+
+def _limit(changes: Sequence[tuple[float, Sequence[float]]]) -> float:
+    """How far left a panel reaches: as far as any seed, save of an arm four times the next."""
+    first, second, *_ = sorted((abs(mean) for mean, _ in changes), reverse=True)
+    shown = [runs for mean, runs in changes if abs(mean) < first or first <= 4 * second]
+    return 1.15 * max(abs(run) for runs in shown for run in runs)
 
 
 def equal_budget(
