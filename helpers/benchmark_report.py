@@ -33,6 +33,7 @@ def show(report: dict[str, Any]) -> None:
 
     title = "A distillation step, 16 sequences of 30 to 127 tokens (original in fp32)"
     table = Table(title=title, box=box.SIMPLE, padding=(0, 0, 0, 1))
+    table.caption = "alike: against the original in the same precision"
     for column in ("precision", "positions", "original", "workbook", "faster", "alike", "memory"):
         table.add_column(column, justify="right", no_wrap=True)
     for precision, cases in report["distill_step"].items():

@@ -10,7 +10,15 @@ from helpers.checkpoints import POCKET
 from helpers.errors import WorkbookError
 
 LOG = POCKET / "student_log.jsonl"
+RUN = POCKET / "student_run.json"
 TRANSFER = POCKET / "student_transfer.json"
+
+
+# what a start may say otherwise while the training stays the same
+_OF_NO_EFFECT = {
+    "after_step", "steps", "decay_steps", "log_every", "save_every", "texts", "sequences", "tokens",
+    "held_out",
+}  # fmt: skip
 
 
 def student_log() -> list[dict[str, Any]]:
@@ -28,6 +36,25 @@ def student_log() -> list[dict[str, Any]]:
         except ValueError:
             raise WorkbookError(f"{LOG}, line {number}: expected one JSON object") from None
     return lines
+
+
+def student_turns() -> list[int]:
+    """The steps after which the shipped student was trained on with other settings.
+
+    A run that was only lengthened, or saved more often, has not turned.
+
+    Raises `WorkbookError` when the file is missing or malformed.
+    """
+    try:
+        starts = json.loads(_read(RUN))["starts"]
+        kept = [{k: v for k, v in start.items() if k not in _OF_NO_EFFECT} for start in starts]
+        return [
+            start["after_step"]
+            for start, before, after in zip(starts[1:], kept, kept[1:], strict=False)
+            if before != after
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise WorkbookError(f"{RUN}: expected a JSON object with a list 'starts'") from None
 
 
 def student_transfer() -> dict[str, Any]:

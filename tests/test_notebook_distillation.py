@@ -204,6 +204,15 @@ def test_a_loss_that_is_switched_off_is_not_drawn():
     assert [drawn.get_label() for drawn in fig.axes[1].lines] == list(looks)
 
 
+def test_a_turn_of_a_run_is_drawn_in_every_panel():
+    line = {"step": 1, "distillation_loss": 1.0, "masked_lm_loss": 2.0, "cosine_loss": 0.1}
+    looks = [{"step": 0, "perplexity": 9.0, "masked_accuracy": 0.5}]
+    fig = plots.live_curves({"a": looks}, [line], None, "a run", [750, 2000])
+    for ax in fig.axes:
+        assert [x for drawn in ax.lines[-2:] for x in drawn.get_xdata()] == [750, 750, 2000, 2000]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["a", "settings changed"]
+
+
 def test_many_runs_say_which_one_is_on(monkeypatch):
     from helpers.widgets.distillation import ManyRuns
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from helpers import shipped
 from helpers.checkpoints import POCKET, STUDENT, student_weights
 from helpers.data import passages
+from helpers.errors import WorkbookError
 from helpers.metrics import masked_accuracy
 
 SHEET = (POCKET / "README.md").read_text(encoding="utf8")
@@ -61,6 +62,21 @@ def test_its_log_reaches_from_the_first_step_to_the_last():
     starts = stored("student_run.json")["starts"]
     assert starts[-1]["steps"] == steps[-1]
     assert starts[-1]["student_layers"] == [0, 2, 5]
+
+
+def test_a_turn_is_where_the_training_changed_not_where_it_was_lengthened(tmp_path, monkeypatch):
+    starts = [
+        {"after_step": 0, "cosine": 50.0, "steps": 1000},
+        {"after_step": 750, "cosine": 100.0, "steps": 1000},
+        {"after_step": 900, "cosine": 100.0, "steps": 2000, "decay_steps": 100},
+        {"after_step": 1500, "cosine": 100.0, "steps": 2000, "clean": 0.4},
+    ]
+    monkeypatch.setattr(shipped, "RUN", tmp_path / "student_run.json")
+    shipped.RUN.write_text(json.dumps({"starts": starts}))
+    assert shipped.student_turns() == [750, 1500]
+    shipped.RUN.write_text("[]")
+    with pytest.raises(WorkbookError, match=r"student_run\.json: expected a JSON object"):
+        shipped.student_turns()
 
 
 def test_measured_retention_is_what_was_wanted_of_a_student():

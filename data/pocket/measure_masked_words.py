@@ -61,10 +61,16 @@ def guesses(model, tokenizer, text: str) -> list[str]:
 
 
 def held_out_texts(folder: Path, tokenizer) -> dict[str, list[str]]:
-    """The pieces of each file that training leaves out, as text."""
+    """The pieces of each file that no training read, as text.
+
+    The last 4% of a file's *pieces* were held out, and adapter and student read pieces of other
+    lengths: the first tenth of what one left out may have been read by the other.
+    """
     _, held_out = read_chunks(folder, tokenizer, 96, {})
     return {
-        name: [tokenizer.decode(piece, skip_special_tokens=True) for piece in pieces]
+        name: [
+            tokenizer.decode(row, skip_special_tokens=True) for row in pieces[len(pieces) // 10 :]
+        ]
         for name, pieces in held_out.items()
     }
 

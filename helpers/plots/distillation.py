@@ -216,12 +216,14 @@ def live_curves(
     training: Sequence[Mapping[str, float]],
     teacher: Mapping[str, float] | None,
     title: str,
+    turns: Sequence[int] = (),
 ) -> Figure:
     """A run as it goes: its losses, held-out perplexity, held-out masked accuracy.
 
     `held_out` maps a run's name to points with `step`, `perplexity` and `masked_accuracy`;
     `training`: log lines of the last one, with `step` and `..._loss`; `teacher`: its perplexity
-    and masked accuracy, drawn dashed, if known.
+    and masked accuracy, drawn dashed, if known. `turns`: steps after which the settings changed,
+    drawn dotted.
     """
     fig, axes = figure(8, 3.4, ncols=3)
     fig.set_dpi(LIGHT)
@@ -239,6 +241,9 @@ def live_curves(
             ax.axhline(height, color=GREY, linestyle="--", linewidth=1.5, label="teacher")
         ax.set_title(f"held-out {figure_of.replace('_', ' ')}", weight="normal", fontsize=11)
     axes[2].yaxis.set_major_formatter(_percent(1))
+    for ax, step in ((ax, step) for ax in axes for step in turns):
+        label = "settings changed" if ax is axes[1] and step == turns[0] else None
+        ax.axvline(step, color="#333333", linestyle=":", linewidth=1.2, zorder=0, label=label)
     _finish(fig, axes, title)
     return fig
 
@@ -309,7 +314,7 @@ def _change_panels(
 def _change_panel(
     ax: Axes, values: Mapping[str, tuple[float, Sequence[float]] | None], colour: str
 ) -> None:
-    """A bar an arm, a dot a seed. A bar that would dwarf the rest is cut, and says how long it is."""
+    """A bar an arm, a dot a seed. A bar that would dwarf the rest is cut and says its length."""
     limit = _limit(list(filter(None, values.values())))
     for row, found in enumerate(values.values()):
         if found is None:
