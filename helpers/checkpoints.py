@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from helpers import profiles
 from helpers.cache import build_once
 from helpers.errors import WorkbookError
+from helpers.revisions import recorded_revision
 from helpers.sources import HUB_ID, HUB_REVISION, WEIGHTS_SHA256, sha256, weights_folder
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Checkpoint(str):
 def bert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
     """The teacher: `bert-base-uncased` in `full`, else a folder with the pocket `BertForMaskedLM`.
 
-    `revision` replaces the pinned one of `full`; the pocket folders have none.
+    `revision` replaces the one of `full`, which is the one that `workbook prefetch` wrote down, or
+    else a pinned one; the pocket folders have none.
 
     Raises `WorkbookError` on an unknown profile, missing weights, or weights that fail their hash.
     """
@@ -62,7 +64,8 @@ def distilbert(profile: str = "classroom", revision: str | None = None) -> Check
 
 def _checkpoint(source: str, kind: str, revision: str | None) -> Checkpoint:
     if source != "pocket":
-        return Checkpoint(source, revision or profiles.HUB_REVISIONS.get(source))
+        known = recorded_revision(source) or profiles.HUB_REVISIONS.get(source)
+        return Checkpoint(source, revision or known)
     weights_folder()  # refuses tampered weights even when the cache is warm
     if kind == "bert":
         return Checkpoint(build_once(f"pocket-bert-{_fingerprint(ADAPTER)}", _build_bert))

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from helpers.cli_training import COMMANDS
+from helpers import cli_data, cli_training
 from helpers.errors import WorkbookError
 
 
@@ -117,7 +117,7 @@ def doctor() -> None:
         sys.exit(1)
 
 
-for _command in COMMANDS:
+for _command in (*cli_training.COMMANDS, *cli_data.COMMANDS):
     main.add_command(_command)
 
 

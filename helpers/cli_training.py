@@ -1,4 +1,4 @@
-"""The commands that train and measure: `workbook distill`, `ablation` and `bench`."""
+"""The commands that train and measure: `workbook distill`, `ablation`, `heads`, `bench`."""
 
 from __future__ import annotations
 
@@ -128,6 +128,35 @@ def ablation(seeds: int, profile: str, steps: int | None, output: Path | None) -
 
 
 @click.command()
+@click.option("--seeds", default=3, help="How many times, each with another head and order.")
+@click.option("--profile", default="classroom")
+@click.option("--task", "tasks", multiple=True, help="One of the nine tasks. Default: all.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: data/.")
+def heads(seeds: int, profile: str, tasks: tuple[str, ...], output: Path | None) -> None:
+    """Fine-tune every head, teacher and student; goes on where it was stopped."""
+    from helpers import heads as room
+    from helpers.session import quiet_and_offline
+    from helpers.tasks import TASKS
+
+    quiet_and_offline(profile)
+    names = tasks or tuple(TASKS)
+    todo = room.keys(names, seeds)
+    with click.progressbar(todo, label="heads", show_pos=True, show_eta=True) as bar:
+
+        def done(key: str) -> None:
+            bar.update(1, current_item=key)
+
+        report = room.run(output or room.STORED, names, seeds, profile, done)
+    rows = room.summary(report)
+    for name, row in rows.items():
+        click.echo(
+            f"{name:10} bert {row['bert']['mean']:.3f}  distilbert {row['distilbert']['mean']:.3f}"
+            f"  bag of words {row['baseline']:.3f}"
+        )
+    click.echo(f"the student keeps {room.retention(rows):.1%} of the teacher's macro-average")
+
+
+@click.command()
 @click.option("--repeats", default=5, help="Turns for each side.")
 @click.option("--output", default="build", type=FOLDER)
 def bench(repeats: int, output: Path) -> None:
@@ -144,4 +173,4 @@ def bench(repeats: int, output: Path) -> None:
     click.echo(f"all figures: {path}")
 
 
-COMMANDS = (distill, ablation, bench)
+COMMANDS = (distill, ablation, heads, bench)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent.parent / "data"
 NAMES = ("corpus", "reviews", "entities", "questions", "endings", "pairs")
 SPLITS = ("train", "test")
-WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
 
 SENTIMENTS = ("negative", "positive")
 TOPICS = ("film", "book", "food", "place", "gadget", "course")
@@ -151,7 +150,7 @@ def _read(path: Path) -> str:
 
 
 def _wikitext(split: str) -> list[str]:
-    from datasets import load_dataset
+    from helpers import hub_sets
 
-    texts = load_dataset(*WIKITEXT, split=split)["text"]
+    texts = hub_sets.load("wikitext", split)[split]["text"]
     return [text.strip() for text in texts if len(text.split()) >= 40]

@@ -1,0 +1,187 @@
+"""Fine-tuning of each head: what the model is given, what is scored, what a run leaves behind."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from helpers import contracts, finetuning, heads, tasks
+from helpers.checkpoints import bert, distilbert
+from helpers.errors import WorkbookError
+from helpers.finetuning import RECIPES, Recipe
+
+SHORT = Recipe(epochs=1, learning_rate=1e-4, steps=2)
+each = pytest.mark.parametrize("name", tasks.TASKS)
+
+
+@pytest.fixture(scope="module")
+def tokenizers():
+    return {kind: AutoTokenizer.from_pretrained(find()) for kind, find in FOUND.items()}
+
+
+FOUND = {"bert": bert, "distilbert": distilbert}
+
+
+def few(name, train=12, test=6):
+    sets = tasks.sample(tasks.task(name))
+    sets["train"], sets["test"] = (
+        sets["train"].select(range(train)),
+        sets["test"].select(range(test)),
+    )
+    return sets
+
+
+@each
+def test_a_tasks_rows_are_in_the_contract_of_its_head(name):
+    task, sets = tasks.task(name), tasks.sample(tasks.task(name))
+    expected = contracts.features(task.head, task.names, pair=name == "relation")
+    for split in ("train", "test"):
+        assert sets[split].features == expected
+        assert len(sets[split]) >= 100
+
+
+def test_an_unknown_task_is_one_line():
+    with pytest.raises(WorkbookError, match=r"no task is called 'mood'; there are sentiment, "):
+        tasks.task("mood")
+
+
+def test_results_have_the_names_under_which_the_notebooks_record_them():
+    assert {task.record for task in tasks.TASKS.values()} == {
+        "sentiment_accuracy", "topic_accuracy", "aspects_f1", "stars_spearman", "pairs_spearman",
+        "relation_accuracy", "entity_f1", "questions_f1", "endings_accuracy",
+    }  # fmt: skip
+
+
+@each
+def test_every_head_trains_and_is_scored(name):
+    task, checkpoint = tasks.task(name), distilbert()
+    outcome = finetuning.fine_tune(task, few(name), checkpoint, SHORT, seed=0)
+    assert -1 <= outcome.scores[task.score] <= 1
+    assert outcome.seconds > 0
+    model = outcome.trainer.model
+    assert model.config.model_type == "distilbert"
+    before = AutoModel.from_pretrained(checkpoint).state_dict()
+    after = model.base_model.state_dict()
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"transformer"}  # the embeddings are frozen, the layers are not
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_another_head():
+    task, sets = tasks.task("pairs"), few("pairs")
+    runs = [finetuning.fine_tune(task, sets, distilbert(), SHORT, s).scores for s in (0, 0, 1)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_multilabel_targets_are_floats_one_for_each_label(tokenizers):
+    task, sets = tasks.task("aspects"), few("aspects")
+    rows = finetuning.encode(task, sets["train"], tokenizers["distilbert"], SHORT).rows
+    for labels, given in zip(rows["labels"], sets["train"]["label"], strict=True):
+        assert all(isinstance(value, float) for value in labels)
+        assert [i for i, value in enumerate(labels) if value == 1.0] == sorted(given)
+        assert len(labels) == len(task.names)
+
+
+def test_a_pair_is_read_as_one_sequence_of_two_segments(tokenizers):
+    task, sets = tasks.task("relation"), few("relation", 3)
+    for kind, tokenizer in tokenizers.items():
+        row = finetuning.encode(task, sets["train"], tokenizer, SHORT).rows[0]
+        assert row["input_ids"].count(tokenizer.sep_token_id) == 2
+        assert ("token_type_ids" in row) == (kind == "bert")
+
+
+def test_choices_are_four_sequences_that_begin_alike(tokenizers):
+    task, sets = tasks.task("endings"), few("endings", 4)
+    tokenizer = tokenizers["distilbert"]
+    rows = finetuning.encode(task, sets["train"], tokenizer, SHORT).rows
+    batch = finetuning.collator(task, tokenizer)([rows[i] for i in range(4)])
+    assert batch["input_ids"].shape[:2] == (4, 4)  # (batch, choices, length)
+    row = sets["train"][0]
+    for ids, ending in zip(rows[0]["input_ids"], row["choices"], strict=True):
+        assert ids == tokenizer(row["context"], ending)["input_ids"]
+
+
+def test_a_regression_starts_from_the_mean():
+    task, sets = tasks.task("stars"), few("stars", 30)
+    model = finetuning.model(task, distilbert(), sets["train"]).eval()
+    expected = sum(sets["train"]["label"]) / 30
+    assert model.classifier.bias.item() == pytest.approx(expected)
+    with torch.no_grad():
+        guess = model(**AutoTokenizer.from_pretrained(distilbert())("A book.", return_tensors="pt"))
+    assert guess.logits.item() == pytest.approx(expected, abs=0.5)
+
+
+def test_label_names_travel_with_the_model():
+    model = finetuning.model(tasks.task("topic"), distilbert(), few("topic")["train"])
+    assert model.config.id2label[0] == "film"
+    assert model.config.label2id["course"] == 5
+
+
+def test_every_task_has_a_recipe():
+    assert RECIPES.keys() == tasks.TASKS.keys()
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Fine-tuning that takes no time and remembers what it was asked."""
+    asked = []
+
+    def fake(task, sets, checkpoint, recipe, seed):
+        asked.append((task.name, checkpoint.rsplit("/", 1)[-1].split("-")[1], seed))
+        scores = {task.score: 0.5 + seed / 10, "loss": 1.0}
+        return finetuning.Outcome(scores, 2.0 + seed, None)
+
+    monkeypatch.setattr(heads, "fine_tune", fake)
+    return asked
+
+
+def test_a_table_goes_on_where_it_was_stopped(quick, tmp_path):
+    path = tmp_path / "heads.json"
+
+    def stop(key):
+        if key == "distilbert/topic/0":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        heads.run(path, ["sentiment", "topic"], 2, done=stop)
+    assert len(json.loads(path.read_text())["runs"]) == 4
+    first = list(quick)
+    heads.run(path, ["sentiment", "topic"], 2)
+    assert quick[:4] == first
+    assert len(quick) == 8  # nothing ran twice
+    assert quick[1] == ("sentiment", "distilbert", 0)
+
+
+def test_the_summary_holds_means_and_what_the_student_keeps(quick, tmp_path):
+    report = heads.run(tmp_path / "heads.json", ["sentiment", "entities"], 3)
+    for kind, score in (("distilbert", 0.3), ("bert", 0.6)):
+        for seed in range(3):
+            report["runs"][f"{kind}/entities/{seed}"]["scores"]["f1"] = score
+    rows = heads.summary(report)
+    assert list(rows) == ["sentiment", "entities"]
+    assert rows["sentiment"]["bert"] == {
+        "mean": pytest.approx(0.6), "runs": [0.5, 0.6, 0.7], "seconds": 3.0,
+    }  # fmt: skip
+    assert rows["entities"]["retention"] == pytest.approx(0.5)
+    assert rows["entities"]["baseline"] == pytest.approx(0.529, abs=1e-3)
+    assert heads.retention(rows) == pytest.approx((0.6 + 0.3) / (0.6 + 0.6))
+
+
+def test_runs_of_two_recipes_are_not_mixed(quick, tmp_path, monkeypatch):
+    path = tmp_path / "heads.json"
+    heads.run(path, ["topic"], 1)
+    monkeypatch.setitem(heads.RECIPES, "topic", Recipe(epochs=1, learning_rate=1e-3))
+    with pytest.raises(WorkbookError, match=r"heads\.json: topic ran with another recipe"):
+        heads.run(path, ["topic"], 2)
+
+
+def test_a_file_that_is_no_table_is_one_line(tmp_path):
+    (tmp_path / "heads.json").write_text("nothing")
+    with pytest.raises(WorkbookError, match=r"heads\.json: expected JSON"):
+        heads.load(tmp_path / "heads.json")
+    with pytest.raises(WorkbookError, match="`workbook heads` makes it"):
+        heads.load(tmp_path / "no.json")
