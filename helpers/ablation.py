@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from helpers import checkpoints, data, profiles
+from helpers.cache import write_json
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -265,9 +266,7 @@ def run(
             raise WorkbookError(f"{path} holds a run with other settings: move it away first")
     for key, work in _todo(laboratory, report, seeds, profile, steps):
         work()
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(report, indent=1), encoding="utf8")
-        temporary.replace(path)
+        write_json(path, report)
         done(key)
     return report
 

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from helpers.errors import WorkbookError
 from helpers.sources import sha256
@@ -35,6 +36,14 @@ def home() -> Path:
             "set WORKBOOK_HOME to a folder that you may write to"
         ) from error
     return folder
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as JSON in the file `path`, whole or not at all; its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(value, indent=1) + "\n", encoding="utf8")
+    fresh.replace(path)
 
 
 def intact(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers import profiles
+from helpers import contracts, profiles
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def features(name: str) -> Features:
 
     text = Value("string")
     kinds: dict[str, dict[str, Any]] = {
-        "corpus": {"topic": text, "text": text},
+        "corpus": {"topic": text, **contracts.features("corpus")},
         "reviews": {
             "text": text,
             "sentiment": ClassLabel(names=list(SENTIMENTS)),
@@ -66,17 +66,11 @@ def features(name: str) -> Features:
             "topic": ClassLabel(names=list(TOPICS)),
             "aspects": List(ClassLabel(names=list(ASPECTS))),
         },
-        "entities": {"tokens": List(text), "tags": List(ClassLabel(names=list(TAGS)))},
-        "questions": {
-            "context": text,
-            "question": text,
-            "answers": {"text": List(text), "answer_start": List(Value("int32"))},
-        },
-        "endings": {"context": text, "choices": List(text, length=4), "label": Value("int32")},
+        "entities": contracts.features("tokens", TAGS),
+        "questions": contracts.features("questions"),
+        "endings": contracts.features("choices"),
         "pairs": {
-            "text": text,
-            "text_pair": text,
-            "score": Value("float32"),
+            **contracts.features("similarity"),
             "relation": ClassLabel(names=list(RELATIONS)),
         },
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import data
+from helpers.cache import write_json
 from helpers.errors import WorkbookError
 from helpers.finetuning import RECIPES, fine_tune
 from helpers.tasks import TASKS, Task, sample, task
@@ -53,7 +54,7 @@ def run(
         if key not in report["runs"]:
             report["runs"][key] = _run(*key.split("/"), profile)
             report["machine"] = machine()
-            _write(path, report)
+            write_json(path, report)
         done(key)
     return report
 
@@ -117,10 +118,3 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf8"))
     except ValueError:
         raise WorkbookError(f"{path}: expected JSON, as `workbook heads` writes it") from None
-
-
-def _write(path: Path, report: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(report, indent=1), encoding="utf8")
-    temporary.replace(path)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers import checkpoints
+from helpers.cache import write_json
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -337,9 +337,7 @@ def _note_start(settings: Settings, ready: Run, last: str | None) -> None:
     starts = json.loads(path.read_text(encoding="utf8"))["starts"] if path.exists() else []
     step = int(last.rsplit("-", 1)[1]) if last else 0
     starts.append({"after_step": step, **asdict(settings), **ready.facts})
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps({"starts": starts}, indent=1), encoding="utf8")
-    temporary.replace(path)
+    write_json(path, {"starts": starts})
 
 
 def save_student(student: Any, tokenizer: PreTrainedTokenizerBase, output: Path) -> None:

@@ -7,11 +7,10 @@ a copy of it fetches and reads exactly the same files: `workbook prefetch --revi
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
-from helpers.cache import home
+from helpers.cache import home, write_json
 from helpers.errors import WorkbookError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -61,7 +60,4 @@ def record(repo: str, commit: str) -> None:
     path = recorded()
     with FileLock(path.with_suffix(".lock")):
         known = read(path) if path.exists() else {}
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        text = json.dumps(known | {repo: commit}, indent=1, sort_keys=True)
-        fresh.write_text(text + "\n", encoding="utf8")
-        fresh.replace(path)
+        write_json(path, dict(sorted((known | {repo: commit}).items())))

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from helpers.spans import align_labels
+
 BATCH, LENGTH = 16, 128
 DROPOUT = 0.1  # whatever the encoder was trained with, so that encoders can be compared
 Rows = list[dict[str, Any]]
@@ -146,10 +148,8 @@ def _batch(rows: Rows, tokenizer: Any, task: Task) -> dict[str, torch.Tensor]:
         return {**batch, "labels": labels}
     labels = torch.full_like(batch["input_ids"], -100)
     for i, row in enumerate(rows):
-        words = batch.word_ids(i)
-        for position, word in enumerate(words):
-            if word is not None and words[position - 1] != word:
-                labels[i, position] = task.names.index(row["tags"][word])
+        tags = [task.names.index(tag) for tag in row["tags"]]
+        labels[i] = torch.tensor(align_labels(batch.word_ids(i), tags))
     return {**batch, "labels": labels}
 
 
