@@ -37,6 +37,12 @@ def _value(text: str) -> Any:
         return text
 
 
+def _from_here(name: str, value: Any) -> Any:
+    """A file is meant from the folder where the command is typed; notebooks run in another."""
+    is_path = name.endswith("_FILE") and isinstance(value, str) and value
+    return str(Path(value).resolve()) if is_path else value
+
+
 @main.command()
 @click.argument("only", nargs=-1)
 @click.option("--profile", default="classroom", help="smoke, classroom (default) or full.")
@@ -56,7 +62,7 @@ def run(
     """
     from helpers import runner, screen
 
-    parameters = {name: _value(value) for name, value in pairs}
+    parameters = {name: _from_here(name, _value(value)) for name, value in pairs}
     todo = runner.plan(profile, only, parameters)
     if update and (profile != "classroom" or parameters):
         raise WorkbookError("--update takes the classroom profile and no parameters")

@@ -131,8 +131,13 @@ def ablation(seeds: int, profile: str, steps: int | None, output: Path | None) -
 @click.option("--seeds", default=3, help="How many times, each with another head and order.")
 @click.option("--profile", default="classroom")
 @click.option("--task", "tasks", multiple=True, help="One of the nine tasks. Default: all.")
+@click.option(
+    "--steps", type=int, help="Steps of each run, to try a machine. Default: the recipe's."
+)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: data/.")
-def heads(seeds: int, profile: str, tasks: tuple[str, ...], output: Path | None) -> None:
+def heads(
+    seeds: int, profile: str, tasks: tuple[str, ...], steps: int | None, output: Path | None
+) -> None:
     """Fine-tune every head, teacher and student; goes on where it was stopped."""
     from helpers import heads as room
     from helpers.session import quiet_and_offline
@@ -146,7 +151,7 @@ def heads(seeds: int, profile: str, tasks: tuple[str, ...], output: Path | None)
         def done(key: str) -> None:
             bar.update(1, current_item=key)
 
-        report = room.run(output or room.STORED, names, seeds, profile, done)
+        report = room.run(output or room.STORED, names, seeds, profile, done, steps)
     rows = room.summary(report)
     for name, row in rows.items():
         click.echo(

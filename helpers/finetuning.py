@@ -8,21 +8,23 @@ little data that costs no accuracy and saves time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from helpers import scores
+from helpers import profiles, scores
 from helpers.tasks import Task
 from helpers.windows import Windows, encode_questions, label_windows
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+    from transformers.trainer_utils import PredictionOutput
 
     from helpers.checkpoints import Checkpoint
+    from helpers.towers import Towers
 
 
 @dataclass(frozen=True)
@@ -35,20 +37,63 @@ class Recipe:
     max_length: int = 128
     stride: int = 32
     steps: int = -1  # if above 0, so many optimizer steps whatever the epochs
+    towers: bool = False  # each text read alone, compared by cosine; for pairs and choices
 
 
-# First choices, by one seed of the teacher on the sample sets; the student takes the same.
+# Chosen for the teacher with one seed, among two to four each, on a quarter of the training rows
+# held back (questions: a first look at the test rows).
 RECIPES = {
     "sentiment": Recipe(epochs=8, learning_rate=3e-4),
     "topic": Recipe(epochs=5, learning_rate=1e-4),
-    "aspects": Recipe(epochs=6, learning_rate=2e-4),
+    "aspects": Recipe(epochs=6, learning_rate=3e-4),
     "stars": Recipe(epochs=8, learning_rate=3e-4),
-    "pairs": Recipe(epochs=10, learning_rate=2e-4),
+    "pairs": Recipe(epochs=8, learning_rate=1e-4, towers=True),
     "relation": Recipe(epochs=10, learning_rate=2e-4),
-    "entities": Recipe(epochs=6, learning_rate=2e-4),
+    "entities": Recipe(epochs=8, learning_rate=4e-4),
     "questions": Recipe(epochs=4, learning_rate=2e-4, max_length=192),
-    "endings": Recipe(epochs=8, learning_rate=2e-4),
+    "endings": Recipe(epochs=6, learning_rate=1e-4, towers=True),
 }
+
+# Where the student, chosen likewise, wants something else: mostly larger steps, and more of them
+STUDENT = {
+    "sentiment": {"learning_rate": 5e-4},
+    "topic": {"epochs": 8, "learning_rate": 3e-4},
+    "aspects": {"epochs": 8, "learning_rate": 5e-4},
+    "stars": {"epochs": 12, "learning_rate": 5e-4},
+    "pairs": {"learning_rate": 3e-4},
+    "entities": {"epochs": 10, "learning_rate": 5e-4},
+    "questions": {"epochs": 8, "learning_rate": 4e-4},
+}
+
+# What the models of full size are usually given; towers stay towers
+_FULL = {"epochs": 3, "learning_rate": 5e-5, "batch_size": 32}
+
+
+def recipe(task: Task, profile: str = "classroom", kind: str = "distilbert") -> Recipe:
+    """The recipe of a task for "bert" or "distilbert", under a profile.
+
+    Fewer steps in `smoke`; in `full` the usual rates of the full-size models, the same for both.
+
+    Raises `WorkbookError` on an unknown profile.
+    """
+    settings = profiles.profile(profile)
+    chosen = RECIPES[task.name]
+    if kind == "distilbert":
+        chosen = replace(chosen, **STUDENT.get(task.name, {}))
+    found = replace(chosen, steps=settings.head_steps)
+    if not settings.online:
+        return found
+    longer = {"max_length": 384, "stride": 128} if task.head == "questions" else {"max_length": 256}
+    return replace(found, **_FULL, **longer)
+
+
+def steps(recipe: Recipe, rows: int) -> int:
+    """How many optimizer steps the recipe takes on so many rows."""
+    import math
+
+    if recipe.steps > 0:
+        return recipe.steps
+    return math.ceil(recipe.epochs * math.ceil(rows / recipe.batch_size))
 
 
 class Outcome(NamedTuple):
@@ -57,6 +102,7 @@ class Outcome(NamedTuple):
     scores: dict[str, float]
     seconds: float  # of training alone
     trainer: Trainer
+    prediction: PredictionOutput  # logits and labels of the test rows
 
 
 class Encoded(NamedTuple):
@@ -84,11 +130,12 @@ def fine_tune(
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began
-        found = trainer.evaluate()
-    names = (n.removeprefix("eval_") for n in found)
-    figures = dict(zip(names, found.values(), strict=True))
-    timings = ("runtime", "samples_per_second", "steps_per_second", "epoch")
-    return Outcome({n: v for n, v in figures.items() if n not in timings}, seconds, trainer)
+        found = trainer.predict(trainer.eval_dataset, metric_key_prefix="")
+    names = (name.removeprefix("_") for name in found.metrics)
+    figures = dict(zip(names, found.metrics.values(), strict=True))
+    timings = ("runtime", "samples_per_second", "steps_per_second")
+    kept = {name: value for name, value in figures.items() if name not in timings}
+    return Outcome(kept, seconds, trainer, found)
 
 
 def prepare(
@@ -102,7 +149,13 @@ def prepare(
 ) -> Trainer:
     """The `Trainer` that `fine_tune` runs; its files go to `output`."""
     import torch
-    from transformers import AutoTokenizer, Trainer, TrainingArguments, set_seed
+    from transformers import (
+        AutoTokenizer,
+        PrinterCallback,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )  # fmt: skip
 
     from helpers.distillation import bf16_pays
 
@@ -128,15 +181,32 @@ def prepare(
         disable_tqdm=True,
         seed=seed,
     )
-    return Trainer(
-        model=model(task, checkpoint, sets["train"]),
+    trainer = Trainer(
+        model=model(task, checkpoint, sets["train"], recipe.towers),
         args=arguments,
         train_dataset=train.rows,
         eval_dataset=test.rows,
-        data_collator=collator(task, tokenizer),
+        data_collator=collator(task, tokenizer, recipe.towers),
         compute_metrics=test.compute_metrics,
         callbacks=list(report),
     )
+    trainer.remove_callback(PrinterCallback)  # it prints the log's dicts
+    return trainer
+
+
+def parameters(checkpoint: Checkpoint) -> tuple[int, int]:
+    """How many parameters a classifier on this encoder has, and how many without embeddings.
+
+    Counted on shapes alone: nothing is loaded.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.from_pretrained(checkpoint, revision=checkpoint.revision)
+    with torch.device("meta"):
+        shape = AutoModelForSequenceClassification.from_config(config)
+    words = sum(p.numel() for p in shape.base_model.embeddings.parameters())
+    return shape.num_parameters(), shape.num_parameters() - words
 
 
 def label_names(task: Task) -> list[str]:
@@ -144,15 +214,31 @@ def label_names(task: Task) -> list[str]:
     return ["start_positions", "end_positions"] if task.head == "questions" else ["labels"]
 
 
-def model(task: Task, checkpoint: Checkpoint, train: Dataset) -> PreTrainedModel:
+def model(
+    task: Task, checkpoint: Checkpoint, train: Dataset, towers: bool = False
+) -> PreTrainedModel | Towers:
     """A fresh head of the task's kind on the encoder of `checkpoint`, embeddings frozen."""
+    fresh = _towers(task, checkpoint, train) if towers else _head(task, checkpoint, train)
+    fresh.base_model.embeddings.requires_grad_(False)
+    return fresh
+
+
+def _towers(task: Task, checkpoint: Checkpoint, train: Dataset) -> Towers:
+    from transformers import AutoModel
+
+    from helpers.towers import Towers
+
+    encoder = AutoModel.from_pretrained(checkpoint, revision=checkpoint.revision)
+    return Towers(encoder, None if task.head == "choices" else max(map(abs, train["score"])))
+
+
+def _head(task: Task, checkpoint: Checkpoint, train: Dataset) -> PreTrainedModel:
     import transformers
 
     kinds = {"tokens": "TokenClassification", "questions": "QuestionAnswering"}
     kinds |= {"choices": "MultipleChoice"}
     family = getattr(transformers, f"AutoModelFor{kinds.get(task.head, 'SequenceClassification')}")
     fresh = family.from_pretrained(checkpoint, revision=checkpoint.revision, **_labels(task, train))
-    fresh.base_model.embeddings.requires_grad_(False)
     if task.head in ("regression", "similarity"):
         # start from the mean of the numbers: the head need not learn it first
         values = train["score" if task.head == "similarity" else "label"]
@@ -173,13 +259,13 @@ def _labels(task: Task, train: Dataset) -> dict[str, Any]:
     return {"num_labels": len(names), **numbers, **kind}
 
 
-def collator(task: Task, tokenizer: PreTrainedTokenizerBase) -> Any:
+def collator(task: Task, tokenizer: PreTrainedTokenizerBase, towers: bool = False) -> Any:
     """What pads a batch of this head's rows."""
     import transformers
 
     if task.head == "tokens":
         return transformers.DataCollatorForTokenClassification(tokenizer)
-    if task.head == "choices":
+    if task.head == "choices" or towers:
         return transformers.DataCollatorForMultipleChoice(tokenizer)
     return transformers.DataCollatorWithPadding(tokenizer)
 
@@ -188,7 +274,8 @@ def encode(
     task: Task, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe
 ) -> Encoded:
     """Rows of a contract as the model's inputs and labels, unpadded."""
-    return _ENCODERS.get(task.head, _encode_texts)(task, rows, tokenizer, recipe)
+    how = _encode_towers if recipe.towers else _ENCODERS.get(task.head, _encode_texts)
+    return how(task, rows, tokenizer, recipe)
 
 
 def _encode_texts(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -> Encoded:
@@ -230,14 +317,35 @@ def _encode_choices(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -
         contexts = [context for context in batch["context"] for _ in range(each)]
         endings = [ending for choices in batch["choices"] for ending in choices]
         flat = tokenizer(contexts, endings, truncation=True, max_length=recipe.max_length)
-        nested = {
-            name: [values[i : i + each] for i in range(0, len(values), each)]
-            for name, values in flat.items()
-        }
-        return {**nested, "labels": batch["label"]}
+        return {**_nested(flat, each), "labels": batch["label"]}
 
     encoded = rows.map(inputs, batched=True, remove_columns=rows.column_names)
     return Encoded(encoded, scores.choices)
+
+
+def _encode_towers(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -> Encoded:
+    def inputs(batch: dict[str, list]) -> dict[str, list]:
+        if task.head == "choices":
+            texts = [[a, *b] for a, b in zip(batch["context"], batch["choices"], strict=True)]
+        else:
+            texts = [list(pair) for pair in zip(batch["text"], batch["text_pair"], strict=True)]
+        labels = batch["label" if task.head == "choices" else "score"]
+        flat = tokenizer(
+            [text for row in texts for text in row], truncation=True,
+            max_length=recipe.max_length, return_token_type_ids=False,
+        )  # fmt: skip
+        return {**_nested(flat, len(texts[0])), "labels": labels}
+
+    encoded = rows.map(inputs, batched=True, remove_columns=rows.column_names)
+    return Encoded(encoded, getattr(scores, task.head))
+
+
+def _nested(flat: Mapping[str, list], each: int) -> dict[str, list]:
+    """The encodings of a batch's texts, `each` of them a row."""
+    return {
+        name: [values[i : i + each] for i in range(0, len(values), each)]
+        for name, values in flat.items()
+    }
 
 
 def _encode_questions(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -> Encoded:

@@ -28,12 +28,16 @@ class Profile:
     timings: int = 1  # how often two models are timed against each other
     adapt_steps: int = 2  # steps of each fine-tuning run of a masked language model
     adapt_rate: float = 3e-4  # its learning rate: smaller for larger models
+    head_rows: int | None = None  # rows of a split that a head learns from; None: all of them
+    head_steps: int = -1  # steps of a head's fine-tuning; -1: as its recipe says
 
 
 # fmt: off
 PROFILES = {
     # a few seconds a notebook: every cell runs
-    "smoke": Profile("smoke", "pocket", "pocket", 8, 1, 300, online=False),
+    "smoke": Profile(
+        "smoke", "pocket", "pocket", 8, 1, 300, online=False, head_rows=48, head_steps=2,
+    ),
     # the default: real learning on two CPU cores with no network
     "classroom": Profile(
         "classroom", "pocket", "pocket", None, 4, 5_000, online=False,
@@ -42,7 +46,7 @@ PROFILES = {
     # the full-size models and the Hub's data: a network needed, a GPU recommended
     "full": Profile(
         "full", "bert-base-uncased", "distilbert-base-uncased", 200, 4, 20_000, online=True,
-        distil_steps=3_000, timings=30, adapt_steps=64, adapt_rate=5e-5,
+        distil_steps=3_000, timings=30, adapt_steps=64, adapt_rate=5e-5, head_rows=20_000,
     ),
 }
 # fmt: on

@@ -57,14 +57,15 @@ def _labels(
 
 
 def classification(prediction: EvalPrediction) -> dict[str, float]:
-    """`accuracy` and `macro_f1` of logits (N, K) against labels (N,), in [0, 1].
+    """`accuracy` and `macro_f1`, in [0, 1], and `matthews` of logits (N, K), labels (N,).
 
-    Macro-F1 is the plain mean over the classes that occur among labels or predictions.
+    Macro-F1 is the plain mean over the classes that occur among labels or predictions. Matthews'
+    correlation, in [-1, 1], is GLUE's score for CoLA: 0 for whoever does not look.
 
     Raises `ValueError` without rows, on shapes that do not fit, on a label outside 0 to K - 1, or
     on logits that are not finite.
     """
-    from sklearn.metrics import accuracy_score, f1_score
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
     logits = _logits(prediction)
     if logits.ndim != 2:
@@ -74,6 +75,7 @@ def classification(prediction: EvalPrediction) -> dict[str, float]:
     return {
         "accuracy": float(accuracy_score(labels, guesses)),
         "macro_f1": float(f1_score(labels, guesses, average="macro", zero_division=0)),
+        "matthews": float(matthews_corrcoef(labels, guesses)),
     }
 
 

@@ -36,10 +36,16 @@ _PARAMETERS: dict[str, tuple[Any, str]] = {
     ),
     "STEPS": (lambda v: _whole(v) and v >= 0, "a whole number, 0 or more"),
     "ABLATION_SEEDS": (lambda v: _whole(v) and 0 <= v <= 5, "a whole number from 0 to 5"),
+    "DISTIL_SEEDS": (lambda v: _whole(v) and 0 <= v <= 3, "a whole number from 0 to 3"),
     "TEXT_FILE": (
         lambda v: isinstance(v, str),
         "the path of a UTF-8 text file, one paragraph a line, or empty",
     ),
+    "DATA_FILE": (
+        lambda v: isinstance(v, str),
+        "the path of a file with labelled rows, or empty",
+    ),
+    "COLUMNS": (lambda v: isinstance(v, dict), 'a dict such as {"context": 1}, or empty'),
     "LAYERS": (
         lambda v: isinstance(v, list) and all(_whole(n) and n >= 0 for n in v),
         "a list of layer numbers from 0, such as [0, 2, 4], or empty",

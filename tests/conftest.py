@@ -61,6 +61,16 @@ def recorded(request):
     return found[0]["values"]
 
 
+@pytest.fixture(scope="module")
+def recipe(request) -> str:
+    """The copy-and-go cell of a test module's `NOTEBOOK`."""
+    import nbformat
+
+    cells = nbformat.read(request.module.NOTEBOOK, as_version=4).cells
+    (cell,) = [c for c in cells if "recipe" in c.metadata.get("tags", [])]
+    return cell.source
+
+
 @pytest.fixture
 def python():
     """Runs Python code in a fresh interpreter; returns the finished process."""

@@ -74,7 +74,7 @@ class StandInHub:
             text=True,
             env=self.environment(home, **more),
             cwd=ROOT,
-            timeout=300,
+            timeout=900,  # a slow machine, nine heads
         )
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning of each head: what the model is given, what is scored, what a run leaves behind."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,6 +22,32 @@ def tokenizers():
 
 
 FOUND = {"bert": bert, "distilbert": distilbert}
+
+
+def test_a_recipe_follows_its_profile():
+    topic, questions = tasks.task("topic"), tasks.task("questions")
+    assert finetuning.recipe(topic) == RECIPES["topic"]
+    assert finetuning.recipe(topic, "smoke").steps == 2
+    full = finetuning.recipe(questions, "full")
+    assert (full.epochs, full.learning_rate, full.max_length, full.stride) == (3, 5e-5, 384, 128)
+    assert finetuning.recipe(tasks.task("pairs"), "full").towers
+    with pytest.raises(WorkbookError, match="PROFILE is 'fast'"):
+        finetuning.recipe(topic, "fast")
+
+
+def test_steps_are_counted_as_the_trainer_counts_them():
+    task, sets, how = tasks.task("pairs"), few("pairs", 20), Recipe(1.5, 1e-4, batch_size=8)
+    trainer = finetuning.fine_tune(task, sets, distilbert(), how, seed=0).trainer
+    assert trainer.state.global_step == finetuning.steps(how, 20)
+    assert finetuning.steps(SHORT, 20) == 2
+
+
+def test_parameters_are_counted_without_loading():
+    checkpoint, name = distilbert(), "DistilBertForSequenceClassification"
+    model = getattr(__import__("transformers"), name).from_pretrained(checkpoint)
+    total, without = finetuning.parameters(checkpoint)
+    assert total == model.num_parameters()
+    assert total - without == sum(p.numel() for p in model.distilbert.embeddings.parameters())
 
 
 def few(name, train=12, test=6):
@@ -74,6 +101,21 @@ def test_the_same_seed_gives_the_same_scores_and_another_another_head():
     assert runs[0] != runs[2]
 
 
+@pytest.mark.parametrize(("name", "texts"), [("pairs", 2), ("endings", 5)])
+def test_towers_read_each_text_alone(tokenizers, name, texts):
+    task, sets, how = tasks.task(name), few(name, 4), replace(SHORT, towers=True)
+    tokenizer = tokenizers["bert"]
+    encoded = finetuning.encode(task, sets["train"], tokenizer, how).rows
+    batch = finetuning.collator(task, tokenizer, towers=True)([encoded[i] for i in range(4)])
+    assert batch["input_ids"].shape[:2] == (4, texts)
+    assert (batch["input_ids"] == tokenizer.sep_token_id).sum() == 4 * texts
+    assert encoded.column_names == ["input_ids", "attention_mask", "labels"]
+    outcome = finetuning.fine_tune(task, sets, distilbert(), how, seed=0)
+    assert type(outcome.trainer.model).__name__ == "Towers"
+    assert len(outcome.prediction.predictions) == len(sets["test"])
+    assert -1 <= outcome.scores[task.score] <= 1
+
+
 def test_multilabel_targets_are_floats_one_for_each_label(tokenizers):
     task, sets = tasks.task("aspects"), few("aspects")
     rows = finetuning.encode(task, sets["train"], tokenizers["distilbert"], SHORT).rows
@@ -94,6 +136,7 @@ def test_a_pair_is_read_as_one_sequence_of_two_segments(tokenizers):
 def test_choices_are_four_sequences_that_begin_alike(tokenizers):
     task, sets = tasks.task("endings"), few("endings", 4)
     tokenizer = tokenizers["distilbert"]
+    assert not SHORT.towers
     rows = finetuning.encode(task, sets["train"], tokenizer, SHORT).rows
     batch = finetuning.collator(task, tokenizer)([rows[i] for i in range(4)])
     assert batch["input_ids"].shape[:2] == (4, 4)  # (batch, choices, length)
@@ -133,7 +176,7 @@ def quick(monkeypatch):
     def fake(task, sets, checkpoint, recipe, seed):
         asked.append((task.name, checkpoint.rsplit("/", 1)[-1].split("-")[1], seed))
         scores = {task.score: 0.5 + seed / 10, "loss": 1.0}
-        return finetuning.Outcome(scores, 2.0 + seed, None)
+        return finetuning.Outcome(scores, 2.0 + seed, None, len(sets["train"]))
 
     monkeypatch.setattr(heads, "fine_tune", fake)
     return asked
@@ -147,13 +190,13 @@ def test_a_table_goes_on_where_it_was_stopped(quick, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        heads.run(path, ["sentiment", "topic"], 2, done=stop)
+        heads.run(path, ["relation", "topic"], 2, done=stop)
     assert len(json.loads(path.read_text())["runs"]) == 4
     first = list(quick)
-    heads.run(path, ["sentiment", "topic"], 2)
+    heads.run(path, ["relation", "topic"], 2)
     assert quick[:4] == first
     assert len(quick) == 8  # nothing ran twice
-    assert quick[1] == ("sentiment", "distilbert", 0)
+    assert quick[1] == ("relation", "distilbert", 0)
 
 
 def test_the_summary_holds_means_and_what_the_student_keeps(quick, tmp_path):
@@ -167,14 +210,14 @@ def test_the_summary_holds_means_and_what_the_student_keeps(quick, tmp_path):
         "mean": pytest.approx(0.6), "runs": [0.5, 0.6, 0.7], "seconds": 3.0,
     }  # fmt: skip
     assert rows["entities"]["retention"] == pytest.approx(0.5)
-    assert rows["entities"]["baseline"] == pytest.approx(0.529, abs=1e-3)
+    assert rows["entities"]["baseline"] == pytest.approx(0.536, abs=1e-3)
     assert heads.retention(rows) == pytest.approx((0.6 + 0.3) / (0.6 + 0.6))
 
 
 def test_runs_of_two_recipes_are_not_mixed(quick, tmp_path, monkeypatch):
     path = tmp_path / "heads.json"
     heads.run(path, ["topic"], 1)
-    monkeypatch.setitem(heads.RECIPES, "topic", Recipe(epochs=1, learning_rate=1e-3))
+    monkeypatch.setitem(RECIPES, "topic", Recipe(epochs=1, learning_rate=1e-3))
     with pytest.raises(WorkbookError, match=r"heads\.json: topic ran with another recipe"):
         heads.run(path, ["topic"], 2)
 
@@ -185,3 +228,78 @@ def test_a_file_that_is_no_table_is_one_line(tmp_path):
         heads.load(tmp_path / "heads.json")
     with pytest.raises(WorkbookError, match="`workbook heads` makes it"):
         heads.load(tmp_path / "no.json")
+
+
+def test_a_learning_curve_takes_fewer_rows_and_other_ones_each_time(quick, tmp_path):
+    report = heads.run(tmp_path / "heads.json", ["sentiment"], 2)
+    assert heads.keys(["sentiment"], 1)[-3:] == [
+        "bert/sentiment@eighth/0", "bert/sentiment@quarter/0", "bert/sentiment@half/0",
+    ]  # fmt: skip
+    assert heads.curve(report, "sentiment") == {rows: [0.5, 0.6] for rows in (78, 157, 315, 630)}
+    rows = tasks.sample(tasks.task("sentiment"))["train"]
+    parts = [heads.fewer(rows, 78, seed)["text"][:] for seed in (0, 1)]
+    assert [len(set(part)) for part in parts] == [78, 78]
+    assert parts[0] != parts[1]
+
+
+def test_figures_hold_the_stored_means_and_this_run(quick, tmp_path):
+    report = heads.run(tmp_path / "heads.json", ["entities"], 3)
+    found = heads.figures(report, "entities", live=0.42)
+    assert found == {
+        "bert": pytest.approx(0.6), "distilbert": pytest.approx(0.6),
+        "baseline": pytest.approx(0.536, abs=1e-3), "live": 0.42,
+    }  # fmt: skip
+    assert heads.figures(report, "entities", 0.4, "loss")["bert"] == 1.0
+
+
+def test_what_is_kept_is_a_share_of_the_teachers_average():
+    row = {"bert": {"mean": 0.8}, "distilbert": {"mean": 0.6}, "baseline": 0.4, "retention": 0.75}
+    other = {"bert": {"mean": 0.4}, "distilbert": {"mean": 0.4}, "baseline": 0.2, "retention": 1.0}
+    found = heads.kept({"topic": row, "stars": other}, {"topic": 0.72})
+    assert found == {
+        "bert": 1.0, "distilbert": pytest.approx(1 / 1.2), "baseline": pytest.approx(0.5),
+        "live": pytest.approx(0.9),
+    }  # fmt: skip
+
+
+def test_the_spread_is_the_prediction_interval():
+    low, high = heads.spread([0.7, 0.72, 0.74])
+    assert (low + high) / 2 == pytest.approx(0.72)
+    assert high - 0.72 == pytest.approx(4.3027 * 0.02 * (4 / 3) ** 0.5, rel=1e-4)
+    assert heads.spread([0.5, 0.5])[1] > 0.5
+    with pytest.raises(ValueError, match="1 run says nothing"):
+        heads.spread([0.5])
+
+
+# -- what a task is learned from -------------------------------------------------------------------
+
+
+def test_smoke_takes_a_few_rows_and_classroom_all():
+    task = tasks.task("topic")
+    assert [len(rows) for rows in tasks.load(task, "smoke").values()] == [48, 48]
+    assert [len(rows) for rows in tasks.load(task).values()] == [630, 210]
+
+
+def test_a_fifth_of_your_own_file_is_held_out(tmp_path):
+    file = tmp_path / "mine.csv"
+    lines = [f"text number {i},{'good' if i < 25 else 'bad'}" for i in range(50)]
+    file.write_text("\n".join(["text,label", *lines]), encoding="utf8")
+    sets = tasks.load(tasks.task("topic"), "classroom", str(file))
+    assert [len(rows) for rows in sets.values()] == [40, 10]
+    texts = [text for rows in sets.values() for text in rows["text"]]
+    assert sorted(texts) == sorted(f"text number {i}" for i in range(50))
+    assert sets["train"].features["label"].names == ["bad", "good"]
+    assert 1 < sum(sets["train"]["label"][:10]) < 9  # no longer sorted by label
+    again = tasks.load(tasks.task("topic"), "classroom", str(file))
+    assert again["test"]["text"][:] == sets["test"]["text"][:]
+
+
+def test_questions_on_one_text_stay_together(tmp_path):
+    rows = tasks.sample(tasks.task("questions"))["train"].select(range(60))
+    parts = tasks.held_out(rows, "mine.json")
+    contexts = [set(part["context"]) for part in parts.values()]
+    assert not contexts[0] & contexts[1]
+    assert sum(map(len, parts.values())) == 60
+    one = rows.filter(lambda row: row["context"] == rows[0]["context"])
+    with pytest.raises(WorkbookError, match=r"mine\.json: all questions are on one text"):
+        tasks.held_out(one, "mine.json")

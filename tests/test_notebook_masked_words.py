@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import nbformat
 import pytest
 import torch
 
@@ -108,19 +107,6 @@ def test_a_bad_file_is_one_clear_line(tmp_path, raw, line):
         gaps.own_texts(str(path))
     assert "\n" not in str(raised.value)
     assert "texts.txt" in str(raised.value)
-
-
-@pytest.fixture(scope="module")
-def recipe() -> str:
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    (cell,) = [c for c in cells if "recipe" in c.metadata.get("tags", [])]
-    return cell.source
-
-
-def test_the_recipe_is_plain(recipe):
-    assert len(recipe.splitlines()) <= 25
-    assert "helpers" not in recipe
-    assert recipe.index("CHECKPOINT") < recipe.index("from_pretrained")
 
 
 def test_the_recipe_runs_alone_offline(recipe, python, corpus_file, tmp_path):

@@ -169,6 +169,15 @@ def test_every_exercise_names_at_least_two_mistakes(name):
     assert all(len(exercise.mistakes) >= 2 for exercise in found)
 
 
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if "04" <= name[:2] <= "08"])
+def test_the_copy_and_go_cell_is_one_and_plain(name):
+    (at,) = tagged(name, "recipe")
+    recipe = NOTEBOOKS[name].cells[at].source
+    assert len(recipe.splitlines()) <= 30
+    assert "helpers" not in recipe
+    assert recipe.index("CHECKPOINT") < recipe.index("from_pretrained")
+
+
 @each
 def test_links_to_files_lead_somewhere(name):
     for cell in NOTEBOOKS[name].cells:

@@ -106,6 +106,16 @@ def test_bad_arguments_are_one_line_before_anything_runs(workbook, tmp_path, arg
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_is_meant_from_where_the_command_is_typed(tmp_path, monkeypatch):
+    from helpers.cli import _from_here
+
+    monkeypatch.chdir(tmp_path)
+    assert _from_here("DATA_FILE", "mine.csv") == str(tmp_path / "mine.csv")
+    assert _from_here("DATA_FILE", "") == ""
+    assert _from_here("DATA_FILE", 3) == 3
+    assert _from_here("TEXT", "mine.csv") == "mine.csv"
+
+
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
     """The whole workbook in `smoke`, from a checkout that nobody may write to."""

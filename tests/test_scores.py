@@ -43,7 +43,9 @@ def asked(outputs, labels):
 def test_classification_counts_rows_and_classes():
     result = scores.classification(asked(logits_of([0, 0, 1, 1], 3), [0, 0, 0, 1]))
     # class 0: precision 1, recall 2/3; class 1: 1/2 and 1; class 2 does not occur
-    assert result == pytest.approx({"accuracy": 3 / 4, "macro_f1": (0.8 + 2 / 3) / 2})
+    # Matthews: (1 * 2 - 1 * 0) / sqrt(2 * 1 * 3 * 2)
+    expected = {"accuracy": 3 / 4, "macro_f1": (0.8 + 2 / 3) / 2, "matthews": 2 / 12**0.5}
+    assert result == pytest.approx(expected)
     assert all(type(value) is float for value in result.values())
     assert scores.choices(asked(logits_of([3, 1], 4), [3, 0])) == {"accuracy": 0.5}
 
