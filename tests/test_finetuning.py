@@ -26,9 +26,11 @@ FOUND = {"bert": bert, "distilbert": distilbert}
 
 def test_a_recipe_follows_its_profile():
     topic, questions = tasks.task("topic"), tasks.task("questions")
-    assert finetuning.recipe(topic) == RECIPES["topic"]
+    assert finetuning.recipe(topic, kind="bert") == RECIPES["topic"]
+    assert finetuning.recipe(topic) == replace(RECIPES["topic"], epochs=8, learning_rate=3e-4)
     assert finetuning.recipe(topic, "smoke").steps == 2
     full = finetuning.recipe(questions, "full")
+    assert full == finetuning.recipe(questions, "full", "bert")
     assert (full.epochs, full.learning_rate, full.max_length, full.stride) == (3, 5e-5, 384, 128)
     assert finetuning.recipe(tasks.task("pairs"), "full").towers
     with pytest.raises(WorkbookError, match="PROFILE is 'fast'"):
@@ -218,7 +220,7 @@ def test_runs_of_two_recipes_are_not_mixed(quick, tmp_path, monkeypatch):
     path = tmp_path / "heads.json"
     heads.run(path, ["topic"], 1)
     monkeypatch.setitem(RECIPES, "topic", Recipe(epochs=1, learning_rate=1e-3))
-    with pytest.raises(WorkbookError, match=r"heads\.json: topic ran with another recipe"):
+    with pytest.raises(WorkbookError, match=r"heads\.json: bert/topic ran with another recipe"):
         heads.run(path, ["topic"], 2)
 
 

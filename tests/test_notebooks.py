@@ -91,7 +91,7 @@ def test_code_is_short_and_plain(name):
     for cell in code_cells(name):
         lines = cell.source.splitlines()
         lengths.append(len(lines))
-        assert len(lines) <= 25, cell.source
+        assert len(lines) <= (30 if "recipe" in cell.metadata.get("tags", []) else 25), cell.source
         assert not re.search(r"sys\.path|import \*|trust_remote_code", cell.source)
     assert sorted(lengths)[len(lengths) // 2] <= 8
 
