@@ -11,7 +11,7 @@ tokenization as check`.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,22 @@ class Verdict:
             f"<div style='border-left:4px solid {colour};padding:.3em .8em'>"
             f"{html.escape(str(self))}</div>"
         )
+
+
+class Drawn(Sequence):
+    """Inputs made of tensors, drawn when they are asked for: torch loads slowly."""
+
+    def __init__(self, draw: Callable[[], Iterable[tuple]]) -> None:
+        self.draw = draw
+
+    def __len__(self) -> int:
+        return len(list(self))
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[tuple]:
+        return iter(self.draw())
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from helpers.checks import Exercise
+from helpers.checks import Drawn, Exercise
 
 _Rows = Sequence[dict[str, Any]]
 _ROWS = [
@@ -61,19 +61,6 @@ flatten = Exercise(
 )
 
 
-class _Drawn(Sequence):
-    """Inputs made of tensors, drawn when they are asked for: torch loads slowly."""
-
-    def __init__(self, draw: Callable[[], list[tuple]]) -> None:
-        self.draw = draw
-
-    def __len__(self) -> int:
-        return len(self.draw())
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.draw()[index]
-
-
 def _answers() -> list[tuple]:
     """Logits (N, K) and labels (N,), about half of them right, and never all."""
     import torch
@@ -105,7 +92,7 @@ def _over_rows(logits: Any, labels: Any) -> tuple[float, float]:
 
 accuracy_and_error = Exercise(
     answer=_score,
-    inputs=_Drawn(_answers),
+    inputs=Drawn(_answers),
     mistakes={
         "Over which axis is your softmax? dim=0 sets rows against each other; the choices are "
         "the last axis, dim=-1.": _over_rows,

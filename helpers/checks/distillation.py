@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from helpers.checks import Exercise
+from helpers.checks import Drawn, Exercise
 
 
-class _Drawn(Sequence):
-    """Inputs that hold tensors, made when they are asked for: torch loads slowly."""
+def _seeded() -> Any:
+    import torch
 
-    def __init__(self, draw: Callable[[Any], Iterator[tuple]]):
-        self.draw = draw
-
-    def __len__(self) -> int:
-        return 3
-
-    def __getitem__(self, index: Any) -> Any:
-        return list(self)[index]
-
-    def __iter__(self) -> Iterator[tuple]:
-        import torch
-
-        return self.draw(torch.Generator().manual_seed(0))
+    return torch.Generator().manual_seed(0)
 
 
 def _logits(draw: Any) -> Iterator[tuple]:
@@ -44,7 +32,7 @@ def _divergences(student: Any, teacher: Any, temperature: float) -> Any:
 
 soft_loss = Exercise(
     answer=lambda s, t, temperature: _divergences(s, t, temperature).mean() * temperature**2,
-    inputs=_Drawn(_logits),
+    inputs=Drawn(lambda: _logits(_seeded())),
     mistakes={
         "Where is T squared? Without it the gradient shrinks as the temperature grows.": (
             lambda s, t, temperature: _divergences(s, t, temperature).mean()
@@ -92,7 +80,7 @@ def _cosines(student: Any, teacher: Any) -> Any:
 
 hidden_loss = Exercise(
     answer=lambda s, t, valid: 1 - _cosines(s[valid], t[valid]).mean(),
-    inputs=_Drawn(_states),
+    inputs=Drawn(lambda: _states(_seeded())),
     mistakes={
         "Is padding in the mean? `student[valid]` leaves only the real tokens.": (
             lambda s, t, valid: 1 - _cosines(s, t).mean()

@@ -3,26 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from helpers.checks import Exercise
-
-
-class _Drawn(Sequence):
-    """Inputs made of tensors, drawn when they are asked for: torch loads slowly."""
-
-    def __init__(self, draw: Callable[[], list[tuple]]) -> None:
-        self.draw = draw
-
-    def __len__(self) -> int:
-        return len(self.draw())
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.draw()[index]
-
-    def __iter__(self) -> Iterator[tuple]:
-        return iter(self.draw())
+from helpers.checks import Drawn, Exercise
 
 
 def _questions() -> list[tuple]:
@@ -57,7 +40,7 @@ def _wrong_axis(logits: Any, labels: Any) -> float:
 
 masked_accuracy = Exercise(
     answer=_accuracy,
-    inputs=_Drawn(_questions),
+    inputs=Drawn(_questions),
     mistakes={
         "Did you divide by all positions? Those with label -100 asked nothing.": (
             lambda logits, labels: (logits.argmax(-1) == labels).float().mean().item()
