@@ -130,12 +130,16 @@ def fine_tune(
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began
-        found = trainer.predict(trainer.eval_dataset, metric_key_prefix="")
-    names = (name.removeprefix("_") for name in found.metrics)
-    figures = dict(zip(names, found.metrics.values(), strict=True))
+        return scored(trainer, seconds)
+
+
+def scored(trainer: Trainer, seconds: float) -> Outcome:
+    """What a trained `Trainer` reaches on its evaluation rows; its own timings are left out."""
+    found = trainer.predict(trainer.eval_dataset, metric_key_prefix="")
     timings = ("runtime", "samples_per_second", "steps_per_second")
-    kept = {name: value for name, value in figures.items() if name not in timings}
-    return Outcome(kept, seconds, trainer, found)
+    figures = {name.removeprefix("_"): value for name, value in found.metrics.items()}
+    scores = {name: value for name, value in figures.items() if name not in timings}
+    return Outcome(scores, seconds, trainer, found)
 
 
 def prepare(

@@ -23,7 +23,7 @@ from torch.nn import functional
 from transformers import AutoTokenizer, DataCollatorWithPadding, PrinterCallback, Trainer
 
 from helpers.errors import WorkbookError
-from helpers.finetuning import Outcome, Recipe, encode, prepare
+from helpers.finetuning import Outcome, Recipe, encode, prepare, scored
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -191,11 +191,7 @@ def distil(
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began + taught
-        found = trainer.predict(trainer.eval_dataset, metric_key_prefix="")
-    timings = ("runtime", "samples_per_second", "steps_per_second")
-    figures = {name.removeprefix("_"): value for name, value in found.metrics.items()}
-    scores = {name: value for name, value in figures.items() if name not in timings}
-    return Outcome(scores, seconds, trainer, found)
+        return scored(trainer, seconds)
 
 
 def _taught(
