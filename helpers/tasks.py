@@ -83,7 +83,8 @@ def load(
 
     Your own `file`, if there is one, of which a fifth is held out; else the Hub's set in `full`,
     and the sample set otherwise. At most the profile's `head_rows` of each split. `columns` says
-    which of the file's columns are the contract's, as `own_files.load` takes it.
+    which of the file's columns are the contract's, as `own_files.load` takes it. Below 5,000 rows
+    it also turns off the progress bars of `datasets`.
 
     Raises `WorkbookError`, one line, on an unknown profile, on a file that `own_files.load` refuses
     or that is too small to be split, or when the Hub's set cannot be had.

@@ -22,6 +22,14 @@ def cache_home(tmp_path_factory):
     return home
 
 
+@pytest.fixture(autouse=True)
+def progress_bars():
+    """Every test begins with the bars of `datasets` on, whatever the one before turned off."""
+    import datasets
+
+    datasets.enable_progress_bars()
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     from helpers.checkpoints import base_tokenizer
