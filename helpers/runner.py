@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,15 @@ def plan(
     ]
 
 
-def run_notebook(path: Path, parameters: dict[str, Any], output: Path) -> Result:
+def run_notebook(
+    path: Path,
+    parameters: dict[str, Any],
+    output: Path,
+    site: Sequence[pages.Chapter] | None = None,
+) -> Result:
     """Execute one notebook with papermill; the executed copy and its page go to `output`.
+
+    `site` are the pages that it stands among; without it the page stands alone.
 
     Never raises for what happens inside the notebook: that is in the `Result`.
     """
@@ -82,7 +89,7 @@ def run_notebook(path: Path, parameters: dict[str, Any], output: Path) -> Result
     executed = notebook_files.read(copy)
     values = notebook_files.records(executed)
     notebook_files.write(copy, notebook_files.clean(executed))
-    pages.write_page(executed, output / f"{path.stem}.html")
+    pages.write_page(executed, output / f"{path.stem}.html", site)
     return Result(path.stem, seconds, not error, values, error)
 
 
@@ -113,12 +120,13 @@ def run(
 
     A notebook that fails does not stop the others. `finished` is called after each.
     """
+    site = [pages.chapter(path.stem, notebook_files.read(path)) for path, _ in todo]
     results = []
     for path, parameters in todo:
-        results.append(run_notebook(path, parameters, output))
+        results.append(run_notebook(path, parameters, output, site))
         finished(results[-1])
     write_results(results, profile, output)
-    pages.write_index(results, profile, output)
+    pages.write_index(results, profile, output, site)
     return results
 
 

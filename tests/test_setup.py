@@ -97,6 +97,7 @@ def test_imports_of_the_helpers_point_downwards():
         "errors": 0, "lora": 0, "counting": 0, "surgery": 0, "flash": 0, "profiles": 0,
         "metrics": 0, "objective": 0, "benchmark": 0, "plots": 0, "checks": 0, "contracts": 0,
         "spans": 0, "towers": 0, "entities": 0, "task_distillation": 9, "endings": 0, "reading": 1,
+        "attention_patterns": 0, "attention_frames": 0, "attention": 1, "attention_views": 2,
         "scores": 0, "squad": 0, "windows": 0, "widgets": 1, "sources": 1, "texts": 1,
         "file_text": 1, "gaps": 2, "cache": 2, "tables": 2, "annotated": 2, "columns": 2,
         "labels": 2, "row_checks": 2, "own_files": 3, "revisions": 3, "checkpoints": 4,
