@@ -47,8 +47,8 @@ RECIPES = {
     "topic": Recipe(epochs=5, learning_rate=1e-4),
     "aspects": Recipe(epochs=6, learning_rate=3e-4),
     "stars": Recipe(epochs=8, learning_rate=3e-4),
-    "pairs": Recipe(epochs=8, learning_rate=1e-4, towers=True),
-    "relation": Recipe(epochs=10, learning_rate=2e-4),
+    "pairs": Recipe(epochs=8, learning_rate=2e-4, towers=True),
+    "relation": Recipe(epochs=4, learning_rate=2e-4),
     "entities": Recipe(epochs=8, learning_rate=4e-4),
     "questions": Recipe(epochs=4, learning_rate=2e-4, max_length=192),
     "endings": Recipe(epochs=6, learning_rate=1e-4, towers=True),
@@ -56,10 +56,10 @@ RECIPES = {
 
 # Where the student, chosen likewise, wants something else: mostly larger steps, and more of them
 STUDENT = {
-    "sentiment": {"learning_rate": 5e-4},
+    "sentiment": {"epochs": 6, "learning_rate": 5e-4},
     "topic": {"epochs": 8, "learning_rate": 3e-4},
     "aspects": {"epochs": 8, "learning_rate": 5e-4},
-    "stars": {"epochs": 12, "learning_rate": 5e-4},
+    "stars": {"learning_rate": 5e-4},
     "pairs": {"learning_rate": 3e-4},
     "entities": {"epochs": 10, "learning_rate": 5e-4},
     "questions": {"epochs": 8, "learning_rate": 4e-4},

@@ -191,6 +191,8 @@ def costs(timed: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> Figure:
 
     `timed` maps a number of endings to {way: {"median", "low", "high"}}, in seconds.
     """
+    from matplotlib.ticker import LogLocator
+
     fig, ax = figure(8, 3.6)
     sizes = list(timed)
     ways = timed[sizes[0]]
@@ -203,6 +205,7 @@ def costs(timed: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> Figure:
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(sizes, list(map(str, sizes)))
+    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))  # all nine would run into each other
     for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
         formatter("{x:g}")
     ax.set(xlabel="endings to rank", ylabel="milliseconds")

@@ -56,7 +56,7 @@ def learning_curves(
     low, high = ([m + sign * 100 * error for m in means] for sign in (-1, 1))
     ax.fill_between(sizes, low, high, color=GREY, alpha=0.18, lw=0, label="± one standard error")
     ax.set_xscale("log", base=2)
-    shown = sorted({size for points in curves.values() for size in points})
+    shown = sorted(max(curves.values(), key=len))
     ax.set_xticks(shown, [str(size) for size in shown])
     ax.minorticks_off()
     ax.set(xlabel="rows to learn from (each step doubles them)", ylabel=label)
