@@ -17,7 +17,7 @@ run: .venv/installed  ## execute the whole workbook (PROFILE=smoke, classroom or
 	$(BIN)/workbook run --profile $(PROFILE)
 
 test: .venv/installed  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: .venv/installed  ## measure the workbook's own code against the plain way (build/bench.json)
 	$(BIN)/workbook bench

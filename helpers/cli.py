@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from helpers import cli_data, cli_training
+from helpers import cli_data, cli_speed, cli_training
 from helpers.errors import WorkbookError
 
 
@@ -123,7 +123,7 @@ def doctor() -> None:
         sys.exit(1)
 
 
-for _command in (*cli_training.COMMANDS, *cli_data.COMMANDS):
+for _command in (*cli_training.COMMANDS, *cli_data.COMMANDS, *cli_speed.COMMANDS):
     main.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""The commands that train and measure: `workbook distill`, `ablation`, `heads`, `bench`."""
+"""The commands that train and measure: `workbook distill`, `heads`, `bench`, ..."""
 
 from __future__ import annotations
 
@@ -162,6 +162,32 @@ def heads(
 
 
 @click.command()
+@click.option("--seeds", default=3, help="How many taggers are fine-tuned of each model.")
+@click.option("--profile", default="classroom")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: data/.")
+def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
+    """Remove every attention head in turn and many together; goes on where it was stopped."""
+    from helpers import head_ablation as room
+    from helpers.session import quiet_and_offline
+
+    quiet_and_offline(profile)
+    keys = room.keys(seeds, profile)
+    with click.progressbar(keys, label="removals", show_pos=True, show_eta=True) as bar:
+
+        def done(key: str) -> None:
+            bar.update(1, current_item=key)
+
+        report = room.run(output or room.STORED, seeds, profile, done)
+    for examination in ("masked", room.TASK):
+        for kind in room.KINDS:
+            found = room.grid(report, examination, kind)
+            click.echo(
+                f"{examination:10} {kind:10} {found.whole:.3f} with all heads; the worst to lose"
+                f" costs {-found.change.min():.3f}, {found.clear.mean():.0%} more than the noise"
+            )
+
+
+@click.command()
 @click.option("--repeats", default=5, help="Turns for each side.")
 @click.option("--output", default="build", type=FOLDER)
 def bench(repeats: int, output: Path) -> None:
@@ -178,4 +204,4 @@ def bench(repeats: int, output: Path) -> None:
     click.echo(f"all figures: {path}")
 
 
-COMMANDS = (distill, ablation, heads, bench)
+COMMANDS = (distill, ablation, heads, head_ablation, bench)

@@ -45,6 +45,8 @@ _PARAMETERS: dict[str, tuple[Any, str]] = {
         lambda v: isinstance(v, str),
         "the path of a file with labelled rows, or empty",
     ),
+    "PAIR": (lambda v: isinstance(v, str) and bool(v.strip()), "a text that is not empty"),
+    "LIVE_HEADS": (lambda v: _whole(v) and v >= 0, "a whole number, 0 or more"),
     "COLUMNS": (lambda v: isinstance(v, dict), 'a dict such as {"context": 1}, or empty'),
     "LAYERS": (
         lambda v: isinstance(v, list) and all(_whole(n) and n >= 0 for n in v),

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from helpers.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, drawable, figure
+from helpers.plots import BLUE, GREEN, GREY, ORANGE, PALETTE, PURPLE, RED, drawable, figure
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -189,7 +189,7 @@ def verdicts(text: str, said: Mapping[str, Mapping[str, float]]) -> Figure:
     """What each head says of one text, a panel a head: {head: {label: probability or number}}."""
     rows = max(map(len, said.values()))
     fig, axes = figure(2.6 * len(said) + 0.6, 1.3 + 0.3 * rows, ncols=len(said), squeeze=False)
-    for ax, (name, values), (colour, _) in zip(axes[0], said.items(), _LOOKS * 3, strict=False):
+    for ax, (name, values), colour in zip(axes[0], said.items(), PALETTE * 2, strict=False):
         _panel(ax, values, colour)
         ax.set_title(name, weight="normal", fontsize=11)
     shown = text if len(text) <= 90 else text[:87] + "..."

@@ -107,21 +107,24 @@ def answer_explorer(reader: Reader, name: str, passages: Mapping[str, tuple[str,
     from ipywidgets import Dropdown, FloatSlider, Text, Textarea, ToggleButtons, VBox
 
     first = next(iter(passages))
-    choice = Dropdown(options=list(passages), value=first, description="passage")
-    asked = Text(passages[first][0], description="question", continuous_update=False,
-                 layout={"width": "95%"})  # fmt: skip
+    wide = {"width": "95%"}
+    choice = Dropdown(options=list(passages), value=first, description="passage", layout=wide)
+    asked = Text(passages[first][0], description="question", continuous_update=False, layout=wide)
     text = Textarea(passages[first][1], description="text", continuous_update=False, rows=6,
-                    layout={"width": "95%"})  # fmt: skip
+                    layout=wide)  # fmt: skip
     slider = FloatSlider(0.0, min=-12, max=12, step=0.25, description="threshold",
                          continuous_update=False)  # fmt: skip
     which = ToggleButtons(options=list(reader.models), value=name, description="model")
 
     def fill(_change: object = None) -> None:
-        asked.value, text.value = passages[choice.value]
+        with asked.hold_trait_notifications():  # no question is put to another one's text
+            asked.value, text.value = passages[choice.value]
 
     choice.observe(fill, names="value")
 
     def draw() -> str:
         return page(reader, which.value, asked.value, text.value, slider.value)
 
-    return VBox([choice, asked, text, slider, which, follow((asked, text, slider, which), draw)])
+    answer = follow((asked, text, slider, which), draw)
+    models = [which] if len(which.options) > 1 else []  # one button would choose nothing
+    return VBox([choice, asked, text, slider, *models, answer])

@@ -105,7 +105,7 @@ def entity_explorer(reader: EntityReader, name: str, text: str) -> VBox:
     """
     from ipywidgets import Textarea, ToggleButtons, VBox
 
-    box = Textarea(text, description="text", layout={"width": "95%"})
+    box = Textarea(text, description="text", continuous_update=False, layout={"width": "95%"})
     which = ToggleButtons(options=list(reader.models), value=name, description="model")
     area = follow((box, which), lambda: page(reader, which.value, box.value))
     return VBox([box, which, area])

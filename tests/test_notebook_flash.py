@@ -1,0 +1,221 @@
+"""What is special to `10_flash_attention`: its numbers, its tiles, its explorer, its recipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from helpers import checks
+from helpers.attention_cost import score_bytes, tile_bytes
+from helpers.checks import flash as check
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "10_flash_attention.ipynb"
+
+
+def function(name):
+    """A function that a cell of the notebook defines, without the rest of the cell."""
+    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
+        if cell.cell_type == "code" and f"def {name}(" in cell.source:
+            source = cell.source.partition(f"def {name}(")[2].partition("\n\n\n")[0]
+            found = {"torch": torch}
+            exec(f"def {name}({source}", found)
+            return found[name], source
+    raise AssertionError(f"no cell defines {name}")
+
+
+@pytest.fixture(scope="module")
+def tiled_attention():
+    return function("tiled_attention")[0]
+
+
+# The recorded run
+
+
+def test_recorded_differences_are_rounding(recorded):
+    assert 0 < recorded["tiled_max_abs_diff"] < 1e-5
+    assert 0 < recorded["unpadded_max_abs_diff"] < 1e-5
+    errors = recorded["half_errors"]
+    assert errors["float32"] < 1e-5 < errors["float16"] < errors["bfloat16"] < 0.05
+    assert recorded["overflow"]
+
+
+def test_recorded_silent_errors_are_large_and_the_right_way_is_not(recorded):
+    found = dict(recorded["silent_errors"])
+    assert found.pop("as it should be") < 1e-5
+    assert len(found) == 4
+    assert min(found.values()) > 0.01
+
+
+def test_recorded_padding(recorded):
+    shares = recorded["pad_share"]
+    in_order = ["sorted by length", "as they come", "padded to 128", "padded to 512"]
+    assert sorted(shares, key=shares.get) == in_order
+    assert 0 < shares["sorted by length"] < 0.2
+
+
+def test_recorded_speeds(recorded):
+    faster = recorded["unpadded_speedup"]
+    assert faster["low"] <= faster["median"] <= faster["high"]
+    most = 1 / (1 - recorded["padding_in_timed_batch"])
+    assert 1 < faster["median"] < 1.3 * most
+    assert recorded["speedups"]["padded float32"] == 1
+
+
+def test_recorded_memory_grows_with_the_square_only_where_the_matrix_is_held(recorded):
+    plain, tiled, by_torch = (recorded["peak_bytes"][n] for n in ("plain", "tiled", "torch"))
+    assert plain["512"] > 2.5 * plain["256"]
+    assert plain["512"] > score_bytes(512, 16, 12)
+    assert tiled["512"] < score_bytes(512, 16, 12)
+    output = 16 * 12 * 512 * 64 * 4
+    assert 0.9 * output < by_torch["512"] < plain["512"] / 3
+
+
+def test_recorded_back_ends_and_shares(recorded):
+    assert recorded["backends"]["eager"]
+    assert recorded["backends"]["sdpa"]
+    assert recorded["attention_share_of_operations"]["128"] == pytest.approx(0.027, abs=1e-3)
+    for share in recorded["attention_share_of_time"].values():
+        assert 0 < share < 0.4
+
+
+# The tiles
+
+
+@settings(max_examples=25, deadline=None)
+@given(length=st.integers(1, 70), keys=st.integers(1, 70), tile=st.integers(1, 40))
+def test_tiles_of_any_size_give_the_ordinary_attention(tiled_attention, length, keys, tile):
+    torch.manual_seed(length + 100 * keys)
+    query = torch.randn(2, 3, length, 8, dtype=torch.float64) * 5
+    key, value = torch.randn(2, 2, 3, keys, 8, dtype=torch.float64) * 5
+    found = tiled_attention(query, key, value, tile)
+    torch.testing.assert_close(found, scaled_dot_product_attention(query, key, value))
+
+
+def test_scores_that_would_overflow_do_no_harm(tiled_attention):
+    query, key, value = torch.randn(3, 1, 1, 100, 8) * 100
+    assert (query @ key.transpose(-1, -2)).exp().isinf().any()
+    found = tiled_attention(query, key, value, 16)
+    torch.testing.assert_close(found, scaled_dot_product_attention(query, key, value))
+
+
+def test_the_whole_matrix_is_never_held(tiled_attention):
+    class Largest(TorchDispatchMode):
+        seen = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                self.seen = max(self.seen, result.numel())
+            return result
+
+    states = torch.randn(1, 1, 512, 8)
+    with Largest() as listening:
+        tiled_attention(states, states, states, 32)
+    assert listening.seen <= states.numel() < 512 * 512
+
+
+def test_the_tiled_attention_stays_short_enough_to_read():
+    assert len(function("tiled_attention")[1].splitlines()) < 30
+
+
+# Exercises, pictures, explorer, recipe
+
+
+def test_merging_blocks_is_the_softmax_of_all(tiled_attention):
+    scores, values = torch.tensor([1.0, 3.0, 2.0, 5.0]), torch.tensor([2.0, -1.0, 4.0, 0.5])
+
+    def block(part):
+        top = scores[part].max()
+        weights = (scores[part] - top).exp()
+        return tuple(float(n) for n in (top, weights.sum(), weights @ values[part]))
+
+    halves = block(slice(0, 2)), block(slice(2, 4))
+    assert checks.same(list(check.merge.answer(*halves)), list(block(slice(0, 4))))
+
+
+def test_pictures_hold_what_they_are_given():
+    from helpers.plots import flash as plots
+
+    (ax,) = plots.bytes_by_length({"a": {64: 2**20, 128: 2**22}}, "t").axes
+    assert list(ax.lines[0].get_ydata()) == [1, 4]
+    (ax,) = plots.memory({"plain": {1: 2**20}}, {1: 2**21}, "counted").axes
+    assert [list(line.get_ydata()) for line in ax.lines] == [[1], [2]]
+    (ax,) = plots.spacing({"float16": {"eps": 2**-10, "max": 65504, "tiny": 2**-14}}).axes
+    at = dict(zip(*ax.lines[0].get_data(), strict=True))
+    assert at[1024.0] == 1  # above 1,024 fp16 counts in whole numbers
+    assert ax.texts[0].get_text() == "float16 ends at 65,504"
+    above, below = plots.padding([3, 1, 2]).axes
+    assert "33% of the batch" in above.get_title()
+    assert [label.get_text() for label in below.get_xticklabels()] == ["0", "3", "4", "6"]
+    (ax,) = plots.attention_share({64: 0.1}, {64: (0.2, 0.1, 0.3)}, "t").axes
+    assert list(ax.lines[0].get_ydata()) == [10]
+    assert plots.tile_walk(512, 64).axes[0].get_title().startswith("512 x 512")
+    rows = {"sdpa fp16": {"seconds": {}, "tokens_per_second": 2e6}, "flex": {"missing": "why"}}
+    (ax,) = plots.gpu_speeds({"all 64": {"pad_share": 0.0, "contenders": rows}}, "m").axes
+    assert [patch.get_width() for patch in ax.patches] == [2]
+
+
+def test_the_explorer_follows_its_controls():
+    from helpers.widgets.flash import weigher
+
+    length, batch, heads, dtype, shown = weigher(512, 32, 12, "float32").children
+    assert "The whole matrix: 384.0 MiB" in shown.value
+    dtype.value = "float16"
+    assert "The whole matrix: 192.0 MiB" in shown.value
+    length.value, batch.value, heads.value = 64, 1, 1
+    assert "nothing to save yet" in shown.value
+    assert score_bytes(64, 1, 1, "float16") <= tile_bytes(64, 1, 1)
+
+
+def test_the_recipe_runs_alone_offline_and_gives_the_models_vectors(recipe, python, tmp_path):
+    from helpers.checkpoints import distilbert
+
+    assert len(recipe.splitlines()) <= 30
+    assert "helpers" not in recipe
+    file = tmp_path / "texts.txt"
+    file.write_text("Hello, my dog is cute\nA dog.\n\nAnd a third, somewhat longer text.\n")
+    names = {"CHECKPOINT": str(distilbert()), "TEXTS": str(file), "OUT": str(tmp_path / "v.pt")}
+    save = "\ntorch.save(vectors, os.environ['OUT'])\n"
+    done = python(recipe + save, HF_HUB_OFFLINE="1", **names)
+    assert done.returncode == 0, done.stderr
+    assert "3 texts -> (3, 384) with sdpa" in done.stdout
+    _are_the_first_states(torch.load(tmp_path / "v.pt"), file, distilbert())
+
+
+def _are_the_first_states(vectors, file, checkpoint):
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    model = AutoModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
+    for vector, text in zip(vectors, filter(None, file.read_text().splitlines()), strict=True):
+        with torch.no_grad():
+            want = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0, 0]
+        torch.testing.assert_close(vector, want, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked")
+def test_memory_that_was_freed_is_seen_again_by_the_next_measurement(python):
+    code = """
+import torch
+from helpers import benchmark, heap
+
+def use():
+    return [torch.ones(2**14) for _ in range(640)]  # 40 MiB in pieces too small for mmap
+
+use()
+print(benchmark.peak_memory(use))
+heap.give_back()
+print(benchmark.peak_memory(use))
+"""
+    done = python(code, OMP_NUM_THREADS="1")
+    kept, given_back = (int(line) / 2**20 for line in done.stdout.split())
+    assert kept < 10
+    assert 35 < given_back < 60
