@@ -1,12 +1,31 @@
-"""The command that measures attention on a GPU: `workbook flash-bench`."""
+"""The commands that measure speed: `workbook bench`, and on a GPU `workbook flash-bench`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--repeats", default=5, help="Turns for each side.")
+@click.option("--output", default="build", type=FOLDER)
+def bench(repeats: int, output: Path) -> None:
+    """Measure the workbook's own code against the plain way, both in one run."""
+    from helpers import benchmark_report
+    from helpers.session import quiet_and_offline
+
+    quiet_and_offline("classroom")
+    report = benchmark_report.measure(repeats, lambda line: click.echo(line, err=True))
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "bench.json"
+    path.write_text(json.dumps(report, indent=1), encoding="utf8")
+    benchmark_report.show(report)
+    click.echo(f"all figures: {path}")
 
 
 @click.command()
@@ -30,4 +49,4 @@ def flash_bench(output: Path | None, minutes: float, quick: bool) -> None:
     click.echo(f"all figures: {path}")
 
 
-COMMANDS = (flash_bench,)
+COMMANDS = (bench, flash_bench)

@@ -1,8 +1,7 @@
-"""The commands that train and measure: `workbook distill`, `heads`, `bench`, ..."""
+"""The commands that train and measure: `workbook distill`, `ablation`, `heads`, ..."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -187,21 +186,4 @@ def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
             )
 
 
-@click.command()
-@click.option("--repeats", default=5, help="Turns for each side.")
-@click.option("--output", default="build", type=FOLDER)
-def bench(repeats: int, output: Path) -> None:
-    """Measure the workbook's own code against the plain way, both in one run."""
-    from helpers import benchmark_report
-    from helpers.session import quiet_and_offline
-
-    quiet_and_offline("classroom")
-    report = benchmark_report.measure(repeats, lambda line: click.echo(line, err=True))
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / "bench.json"
-    path.write_text(json.dumps(report, indent=1), encoding="utf8")
-    benchmark_report.show(report)
-    click.echo(f"all figures: {path}")
-
-
-COMMANDS = (distill, ablation, heads, head_ablation, bench)
+COMMANDS = (distill, ablation, heads, head_ablation)

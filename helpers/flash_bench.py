@@ -30,7 +30,6 @@ from helpers import attention_cost, benchmark, flash
 from helpers.cache import write_json
 from helpers.doctor import machine
 from helpers.errors import WorkbookError
-from helpers.heap import give_back
 from helpers.unpadded import Packed, Unpadded, attend, pack, unpadded
 
 MEASUREMENTS = Path(__file__).parent.parent / "data" / "measurements"
@@ -271,7 +270,6 @@ def _counted(model: PreTrainedModel, lengths: list[int]) -> int:
 def peak_bytes(work: Callable[[], Any], run: Run) -> int:
     """Bytes that one call adds at its peak: the GPU's own count, or the process's on a CPU."""
     if run.device == "cpu":
-        give_back()
         return benchmark.peak_memory(work)
     work()
     torch.cuda.reset_peak_memory_stats()

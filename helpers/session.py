@@ -87,8 +87,10 @@ class Session:
 
         data = json.loads(json.dumps(values))  # raises here on what JSON cannot hold
         rows = "".join(
-            f"<tr><td style='text-align:left'><code>{html.escape(name)}</code></td>"
-            f"<td style='text-align:left'>{html.escape(_readable(value))}</td></tr>"
+            "<tr><td style='text-align:left; white-space:nowrap; vertical-align:top'>"
+            f"<code style='overflow-wrap:normal'>{html.escape(name)}</code></td>"
+            "<td style='text-align:left; white-space:pre-line'>"
+            f"{html.escape(_readable(value))}</td></tr>"
             for name, value in data.items()
         )
         text = "\n".join(f"{name} = {_readable(value)}" for name, value in data.items())
@@ -101,11 +103,25 @@ class Session:
 
 
 def _readable(value: object) -> str:
+    """JSON in the words of a table: numbers rounded, one row of a list of dicts a line.
+
+    >>> _readable({"mean": 0.123456, "runs": [1, 2000]})
+    'mean 0.123, runs (1, 2,000)'
+    """
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_inside(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, list):
+        between = "\n" if value and isinstance(value[0], dict) else ", "
+        return between.join(map(_readable, value)) or "none"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 0.01 else f"{value:,.3f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _inside(part: object) -> str:
+    return f"({_readable(part)})" if isinstance(part, dict | list) else _readable(part)
 
 
 def start(notebook: str, PROFILE: str = "classroom", **parameters: object) -> Session:

@@ -1,5 +1,6 @@
 """Timing in turns, and memory at its peak."""
 
+import sys
 import time
 
 import pytest
@@ -52,6 +53,22 @@ def hold(megabytes):
 def test_memory_measured_apart_does_not_depend_on_what_was_held_before():
     hold(200)()
     assert 70e6 < peak_memory_apart(hold, 80) < 150e6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked")
+def test_memory_that_was_freed_is_seen_again_by_the_next_measurement(python):
+    code = """
+import torch
+from helpers import benchmark
+
+def use():
+    return [torch.ones(2**14) for _ in range(640)]  # 40 MiB in pieces too small for mmap
+
+use()
+print(benchmark.peak_memory(use))
+"""
+    done = python(code, OMP_NUM_THREADS="1")
+    assert 35 < int(done.stdout) / 2**20 < 60
 
 
 def test_bench_prints_a_table_and_writes_its_figures(monkeypatch, tmp_path):

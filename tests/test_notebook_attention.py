@@ -271,7 +271,7 @@ def test_a_text_without_a_word_gets_a_friendly_line(explorer, text, line):
 
 
 def test_the_bar_counts_what_it_is_told(monkeypatch):
-    from helpers.widgets.attention import Bar
+    from helpers.widgets.progress import Bar
 
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
     bar = Bar(10, clock=lambda: 0.0)

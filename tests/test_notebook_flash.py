@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import nbformat
@@ -199,23 +198,3 @@ def _are_the_first_states(vectors, file, checkpoint):
         with torch.no_grad():
             want = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0, 0]
         torch.testing.assert_close(vector, want, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked")
-def test_memory_that_was_freed_is_seen_again_by_the_next_measurement(python):
-    code = """
-import torch
-from helpers import benchmark, heap
-
-def use():
-    return [torch.ones(2**14) for _ in range(640)]  # 40 MiB in pieces too small for mmap
-
-use()
-print(benchmark.peak_memory(use))
-heap.give_back()
-print(benchmark.peak_memory(use))
-"""
-    done = python(code, OMP_NUM_THREADS="1")
-    kept, given_back = (int(line) / 2**20 for line in done.stdout.split())
-    assert kept < 10
-    assert 35 < given_back < 60

@@ -76,6 +76,17 @@ def test_record_leaves_json_for_the_runner_and_a_table_for_the_reader(monkeypatc
     json.dumps(bundle)
 
 
+def test_record_rounds_what_lies_inside_and_gives_each_row_its_line(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    ladder = [{"rung": "a", "seconds": 1.23456}, {"rung": "b", "range": [0.001234, 2000]}]
+    session.start("test", "smoke").record(ladder=ladder, empty={}, same=True)
+    want = (
+        "ladder = rung a, seconds 1.235\nrung b, range (0.00123, 2,000)\nempty = none\nsame = true"
+    )
+    assert shown[0]["text/plain"] == want
+
+
 def test_record_refuses_what_json_cannot_hold():
     with pytest.raises(TypeError):
         session.start("test", "smoke").record(value=object())

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.errors import WorkbookError
 from helpers.widgets import follow, picture
-from helpers.widgets.progress import Progress
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -25,14 +24,6 @@ def shortened(tokenizer: Any, text: str, pieces: int = 24) -> str:
     found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ends = [end for _, end in found["offset_mapping"]]
     return text[: ends[pieces - 1]] if len(ends) > pieces else text
-
-
-class Bar(Progress):
-    """The same line for work that is no training: `tick` is told how much is done."""
-
-    def tick(self, count: int = 1) -> None:
-        for _ in range(count):
-            self.on_step_end(None, None, None)
 
 
 class MapReader:

@@ -45,3 +45,11 @@ class Progress(TrainerCallback):
         bar = f"<progress value='{self.done}' max='{self.total}' style='width:16em'></progress>"
         shown = f"<p>{bar} {html.escape(self.text)}</p>"
         return {"text/html": shown, "text/plain": self.text}
+
+
+class Bar(Progress):
+    """The same line for work that is no training: `tick` is told how much is done."""
+
+    def tick(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.on_step_end(None, None, None)
