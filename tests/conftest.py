@@ -111,3 +111,8 @@ def workbook(tmp_path):
         )
 
     return run
+
+
+def title_of(ax) -> str:
+    """The title of a matplotlib axes: the style sheet, where it is applied, puts it on the left."""
+    return ax.get_title(loc="left") or ax.get_title()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import title_of
 
 from helpers import attention, head_ablation, session
 from helpers.errors import WorkbookError
@@ -119,7 +120,7 @@ def test_the_ablation_picture_is_what_is_stored(grids):
     """Every cell of it, and a dot on each clear change."""
     runs = head_ablation.load()["runs"]
     figure = plots.removed(grids, "points")
-    panels = [ax for ax in figure.axes if _title(ax)]
+    panels = [ax for ax in figure.axes if title_of(ax)]
     assert len(panels) == 4
     for ax, (name, grid) in zip(panels, grids.items(), strict=True):
         drawn = np.asarray(ax.images[0].get_array())
@@ -132,10 +133,6 @@ def test_the_ablation_picture_is_what_is_stored(grids):
             assert value == pytest.approx(100 * np.mean(rows), abs=1e-6)
         dots = set(zip(*(map(int, d) for d in ax.lines[0].get_data()), strict=True))
         assert dots == {(h, la) for la, h in zip(*np.nonzero(grid.clear), strict=True)}
-
-
-def _title(ax):
-    return ax.get_title(loc="left") or ax.get_title()  # the style sheet says where
 
 
 def _whole(runs, kind, seed):
@@ -224,7 +221,7 @@ def test_a_threshold_hides_what_is_below_it(sentence):
     drawn = np.ma.filled(np.ma.masked_invalid(ax.images[0].get_array()), -1)
     assert ((drawn == -1) == (weights < 0.2)).all()
     share = weights[weights >= 0.2].sum() / weights.sum()
-    assert f"{share:.0%} of the weight" in _title(ax)
+    assert f"{share:.0%} of the weight" in title_of(ax)
 
 
 @pytest.fixture(scope="module")
