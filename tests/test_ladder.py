@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -325,3 +327,14 @@ def test_the_report_holds_the_ladder_and_prints_it(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "pip install openvino" in printed
     assert "2.0x (1.9 to 2.1)" in printed
+
+
+def test_the_stored_measurement_holds_the_whole_ladder():
+    stored = json.loads((ROOT / "data" / "measurements" / "ladder.json").read_text())
+    assert stored["machine"]["date"]
+    for name in ("ladder", "ladder_full_size"):
+        assert [row["rung"] for row in stored[name]] == list(ladder.NAMES)
+        assert stored[name][0]["speedup"] == 1
+    best = ladder.best(stored["ladder"])
+    assert best["speedup"] >= 6
+    assert stored["ladder_work"]["different_texts"] == workload.COUNT

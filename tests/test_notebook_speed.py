@@ -182,6 +182,17 @@ def test_the_explorer_follows_its_controls(forecast):
     assert f"forecast {1000 * law(Shape(1, 128, 16)):.1f} ms" in shown.value
 
 
+def test_where_there_is_one_core_there_is_no_slider_for_threads():
+    from helpers.widgets.speed import forecaster
+
+    found = Forecast({Shape(1, b, n): law(Shape(1, b, n)) for b in (1, 4, 16) for n in (16, 64)})
+    batch, length, shown = forecaster(found, Shape(1, 4, 16)).children
+    assert [batch.description, length.description] == ["batch", "length"]
+    before = shown.value
+    length.value = 64
+    assert shown.value != before
+
+
 ROW = {
     "rung": "plain <b>", "speedup": 1.0, "speedup_quartiles": [1.0, 1.0], "seconds": 10.0,
     "changed_share": 0.0, "accuracy": 0.8, "bytes": 40_000_000,

@@ -93,22 +93,25 @@ def sentence(forecast: Forecast, shape: Shape) -> str:
 
 
 def forecaster(forecast: Forecast, shape: Shape) -> VBox:
-    """Choose batch, length and threads. Children: the three controls, and the picture as HTML."""
+    """Choose batch, length, threads: a slider for each that has a choice; last the picture."""
     from ipywidgets import SelectionSlider, VBox
 
-    wide = {"width": "60%"}
     options = {"batch": BATCHES, "length": forecast.lengths, "threads": forecast.threads}
-    controls = [
-        SelectionSlider(
-            options=list(values), value=getattr(shape, name), description=name, layout=wide
+    controls = {
+        name: SelectionSlider(
+            options=list(values),
+            value=getattr(shape, name),
+            description=name,
+            layout={"width": "60%"},
         )
         for name, values in options.items()
-    ]
+        if len(values) > 1  # one core, one number of threads
+    }
 
     def page() -> str:
-        batch, length, threads = (control.value for control in controls)
-        chosen = Shape(threads, batch, length)
+        chosen = shape._replace(**{name: control.value for name, control in controls.items()})
         said = sentence(forecast, chosen)
         return f"{picture(still(forecast, chosen), said)}<p>{said}</p>"
 
-    return VBox([*controls, follow(controls, page)])
+    sliders = list(controls.values())
+    return VBox([*sliders, follow(sliders, page)])
