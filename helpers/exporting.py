@@ -32,7 +32,12 @@ EXTRAS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("openvino"
 def lacks(extra: str) -> str:
     """What to type for the extra "onnx" or "openvino"; empty where all of it is installed."""
     gone = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
-    return f"pip install -c constraints.txt -e '.[{extra}]'" if gone else ""
+    return install(extra) if gone else ""
+
+
+def install(extra: str) -> str:
+    """The line that installs an extra, typed in the checkout."""
+    return f"pip install -c constraints.txt -e '.[{extra}]'"
 
 
 def _require(extra: str) -> None:

@@ -16,6 +16,7 @@ from helpers import benchmark_report, exporting, ladder, profiling, tasks, workl
 from helpers.checkpoints import distilbert
 from helpers.errors import WorkbookError
 from helpers.ladder import Rung, plan
+from helpers.plots import speed as plots
 from helpers.workload import Work
 
 
@@ -338,3 +339,5 @@ def test_the_stored_measurement_holds_the_whole_ladder():
     best = ladder.best(stored["ladder"])
     assert best["speedup"] >= 6
     assert stored["ladder_work"]["different_texts"] == workload.COUNT
+    _, speeds = plots.climb(stored["ladder"]).axes
+    assert [bar.get_width() for bar in speeds.patches] == [r["speedup"] for r in stored["ladder"]]

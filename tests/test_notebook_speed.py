@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import title_of
+from conftest import ROOT, title_of
 
 from helpers import exporting, ladder, tasks, workload
 from helpers.widgets.speed import Forecast, Shape
@@ -139,6 +141,23 @@ def test_your_own_file_becomes_the_work(tmp_path):
     assert len(found.texts) == 50
     assert len(set(found.texts)) == 20
     assert {-1} < set(found.gold) <= {-1, 0, 1}
+
+
+def test_without_the_extras_the_notebook_runs_and_says_what_to_install(tmp_path):
+    hidden = dict.fromkeys(itertools.chain(*exporting.EXTRAS.values()))
+    file = tmp_path / "sitecustomize.py"  # read by every Python that starts below
+    file.write_text(f"import sys; sys.modules.update({hidden})")
+    command = [sys.executable, "-m", "helpers.cli", "run", "11", "--profile", "smoke"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path)], cwd=ROOT, env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    cells = nbformat.read(tmp_path / NOTEBOOK.name, as_version=4).cells
+    told = "".join(o.get("text", "") for c in cells for o in c.get("outputs", []))
+    for rung, extra in zip(ladder.NAMES[6:9], ("onnx", "onnx", "openvino"), strict=True):
+        assert f"{rung} is left out here. It needs: {exporting.install(extra)}" in told
+    assert "8 of 8 labels of the recipe are the pipeline's" in told
 
 
 # Forecast, explorer, pictures
