@@ -13,8 +13,8 @@ help:  ## these lines
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-run: .venv/installed  ## execute the whole workbook (PROFILE=smoke, classroom or full)
-	$(BIN)/workbook run --profile $(PROFILE)
+run: .venv/installed  ## execute the whole workbook (PROFILE=smoke, classroom or full; NOTEBOOKS="05 07" only those)
+	$(BIN)/workbook run $(NOTEBOOKS) --profile $(PROFILE)
 
 test: .venv/installed  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

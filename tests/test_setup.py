@@ -89,6 +89,8 @@ def test_ci_calls_what_the_readme_tells_a_newcomer():
     readme = (ROOT / "README.md").read_text()
     assert script.index("make test") < script.index("make run")
     assert "set -euo pipefail" in script
+    named = " ".join(re.findall(r'make run NOTEBOOKS="([^"]*)"', script)).split()
+    assert sorted(named) == sorted(path.name[:2] for path in ROOT.glob("notebooks/*.ipynb"))
     assert "make run" in readme
     assert "make test" in readme
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
