@@ -12,6 +12,15 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
 
 ROOT = Path(__file__).parent.parent
+# every head of the library: the class is `BertModel`, `DistilBertForMaskedLM`, ...
+HEADS = (
+    "Model",
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMultipleChoice",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,20 +8,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from conftest import HEADS
 
 from helpers import exporting
 from helpers.checkpoints import distilbert
 from helpers.data import rows
 from helpers.errors import WorkbookError
 
-HEADS = (
-    "Model",
-    "ForMaskedLM",
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForMultipleChoice",
-)
 CLOSE = 1e-4  # the same fp32 arithmetic in another order
 # int8: at least so many equal choices; the mean distance at most so much of the numbers' size.
 # torch's own keeps activations in seven bits, and the heads here are untrained: near things

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import transformers
+from conftest import HEADS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -15,14 +16,6 @@ from helpers.errors import WorkbookError
 from helpers.unpadded import NAME, attend, pack, pack_lists, register, running_sum, unpadded
 
 FAMILIES = {"Bert": checkpoints.bert, "DistilBert": checkpoints.distilbert}
-HEADS = (
-    "Model",
-    "ForMaskedLM",
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForMultipleChoice",
-)
 EDGES = {
     "random": [1, 7, 30, 2, 19, 30],
     "a batch of one": [11],
