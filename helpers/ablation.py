@@ -70,6 +70,7 @@ def sample_texts(profile: str = "classroom") -> list[str]:
     if profiles.profile(profile).online:
         return data.passages(profile, "train")
     entries = {name: list(data.rows(name, "train")) for name in data.NAMES}
+    entries["reviews"] = list(data.rows("reviews", "train", "wry"))
     texts = [row["text"] for name in ("corpus", "reviews", "pairs") for row in entries[name]]
     texts += [" ".join(row["tokens"]) for row in entries["entities"]]
     texts += [f"{row['context']} {row['choices'][row['label']]}" for row in entries["endings"]]
@@ -183,7 +184,7 @@ def _trainer(laboratory: Laboratory, arm: Arm, student: Any, seed: int, curve: A
     """A `DistillationTrainer` for one arm; its rate is flat, so that curves can be compared."""
     import torch
 
-    from helpers.distillation import DistillationTrainer, training_arguments
+    from helpers.distillation import DistillationTrainer, bf16_pays, training_arguments
     from helpers.objective import Objective
     from helpers.texts import Masking, Sequences
 
@@ -197,7 +198,7 @@ def _trainer(laboratory: Laboratory, arm: Arm, student: Any, seed: int, curve: A
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=WARMUP,
         max_grad_norm=1.0,
-        bf16=True,
+        bf16=bf16_pays(),
         use_cpu=not torch.cuda.is_available(),
         save_strategy="no",
         logging_strategy="no",

@@ -1,12 +1,13 @@
-"""The workbook's own data: six small sets as typed `datasets.DatasetDict`s, and texts to read.
+"""The workbook's own data: seven small sets as typed `datasets.DatasetDict`s, and texts to read.
 
 Each lies in `data/<name>/`, split into train and test; `data/README.md` is the data sheet. Fields
 follow one contract per head, the same for every source of data:
 
     corpus     text
-    reviews    text, sentiment, stars, topic, aspects      one set, four kinds of label
+    reviews    text, sentiment, stars, topic, aspects      one set, four kinds of label; style
     entities   tokens, tags                                BIO
     questions  context, question, answers{text, answer_start}
+    next       context, choices[4], label                  what comes next in a passage; topic
     endings    context, choices[4], label
     pairs      text, text_pair, score, relation
 """
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from datasets import DatasetDict, Features
 
 DATA = Path(__file__).parent.parent / "data"
-NAMES = ("corpus", "reviews", "entities", "questions", "endings", "pairs")
+NAMES = ("corpus", "reviews", "entities", "questions", "next", "endings", "pairs")
 SPLITS = ("train", "test")
 
 SENTIMENTS = ("negative", "positive")
+STYLES = ("plain", "wry")  # how a review is written: for strangers, or to amuse
 TOPICS = ("film", "book", "food", "place", "gadget", "course")
 ASPECTS = ("price", "quality", "service", "looks", "time", "ease")
 KINDS = ("person", "place", "organisation", "date")
@@ -65,9 +67,11 @@ def features(name: str) -> Features:
             "stars": Value("int32"),
             "topic": ClassLabel(names=list(TOPICS)),
             "aspects": List(ClassLabel(names=list(ASPECTS))),
+            "style": ClassLabel(names=list(STYLES)),
         },
         "entities": contracts.features("tokens", TAGS),
         "questions": contracts.features("questions"),
+        "next": {"topic": text, **contracts.features("choices")},
         "endings": contracts.features("choices"),
         "pairs": {
             **contracts.features("similarity"),
@@ -79,8 +83,8 @@ def features(name: str) -> Features:
     return Features({"id": text, **kinds[name]})
 
 
-def rows(name: str, split: str) -> Iterator[dict[str, Any]]:
-    """The rows of one split as plain dicts, labels by name.
+def rows(name: str, split: str, style: str = "") -> Iterator[dict[str, Any]]:
+    """The rows of one split as plain dicts, labels by name; of the reviews those of one `style`.
 
     Raises `WorkbookError` as `load` does.
     """
@@ -89,7 +93,8 @@ def rows(name: str, split: str) -> Iterator[dict[str, Any]]:
     if name == "questions":
         yield from _squad(DATA / name / f"{split}.json")
     else:
-        yield from _jsonl(DATA / name / f"{split}.jsonl")
+        found = _jsonl(DATA / name / f"{split}.jsonl")
+        yield from (row for row in found if not style or row["style"] == style)
 
 
 def passages(profile: str = "classroom", split: str = "test") -> list[str]:

@@ -51,6 +51,7 @@ RECIPES = {
     "relation": Recipe(epochs=4, learning_rate=2e-4),
     "entities": Recipe(epochs=8, learning_rate=4e-4),
     "questions": Recipe(epochs=4, learning_rate=2e-4, max_length=192),
+    "next": Recipe(epochs=4, learning_rate=2e-4),
     "endings": Recipe(epochs=6, learning_rate=1e-4, towers=True),
 }
 

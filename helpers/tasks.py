@@ -27,6 +27,7 @@ class Task:
     label: str
     score: str  # which of the head's scores counts
     hub: str  # the Hub's set in `full`; empty: the sample set there too
+    style: str = ""  # of the reviews, those that are written so
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,14 +43,15 @@ class Task:
 TASKS = {
     task.name: task
     for task in (
-        Task("sentiment", "classification", "reviews", "sentiment", "accuracy", "imdb"),
-        Task("topic", "classification", "reviews", "topic", "accuracy", "ag_news"),
-        Task("aspects", "multilabel", "reviews", "aspects", "micro_f1", "go_emotions"),
-        Task("stars", "regression", "reviews", "stars", "spearman", ""),
+        Task("sentiment", "classification", "reviews", "sentiment", "accuracy", "imdb", "wry"),
+        Task("topic", "classification", "reviews", "topic", "accuracy", "ag_news", "wry"),
+        Task("aspects", "multilabel", "reviews", "aspects", "micro_f1", "go_emotions", "wry"),
+        Task("stars", "regression", "reviews", "stars", "spearman", "", "wry"),
         Task("pairs", "similarity", "pairs", "score", "spearman", "stsb"),
         Task("relation", "classification", "pairs", "relation", "accuracy", "mnli"),
         Task("entities", "tokens", "entities", "tags", "f1", "conll2003"),
         Task("questions", "questions", "questions", "answers", "f1", "squad_v2"),
+        Task("next", "choices", "next", "label", "accuracy", "swag"),
         Task("endings", "choices", "endings", "label", "accuracy", "swag"),
     )
 }
@@ -140,7 +142,10 @@ def sample(task: Task) -> DatasetDict:
     return DatasetDict(
         {
             split: Dataset.from_list(
-                [_row(row, task, list(columns)) for row in data.rows(task.sample, split)],
+                [
+                    _row(row, task, list(columns))
+                    for row in data.rows(task.sample, split, task.style)
+                ],
                 features=columns,
             )
             for split in data.SPLITS

@@ -23,6 +23,10 @@ def test_endings_alone_do_not_betray_the_right_one(controls):
     assert controls["endings without the situation"]["score"] <= 0.35
 
 
+def test_next_sentences_alone_do_not_betray_the_right_one(controls):
+    assert controls["next sentences without the passage"]["score"] <= 0.32
+
+
 def test_second_sentences_alone_do_not_betray_the_relation(controls):
     assert controls["relation from the second sentence alone"]["score"] <= 0.45
 
@@ -40,6 +44,7 @@ def test_a_bag_of_words_learns_something_and_leaves_room(reached):
     assert 0.3 < reached["stars_spearman"] < 0.78
     assert 0.3 < reached["entity_f1"] < 0.78
     assert 0.1 < reached["questions_f1"] < 0.50
+    assert 0.25 < reached["next_accuracy"] < 0.40
     assert 0.2 < reached["endings_accuracy"] < 0.60
     assert 0.2 < reached["pairs_spearman"] < 0.75
     assert 0.25 < reached["relation_accuracy"] < 0.55

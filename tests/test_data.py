@@ -14,9 +14,10 @@ from helpers.errors import WorkbookError
 ROWS = {name: {s: list(data.rows(name, s)) for s in data.SPLITS} for name in data.NAMES}
 LEAST = {  # (train, test)
     "corpus": (120, 30),
-    "reviews": (600, 200),
+    "reviews": (1_300, 430),
     "entities": (450, 150),
     "questions": (4 * 127, 4 * 32),
+    "next": (900, 300),
     "endings": (300, 100),
     "pairs": (300, 100),
 }
@@ -27,11 +28,22 @@ def both(name):
     return [row for split in data.SPLITS for row in ROWS[name][split]]
 
 
+def once(name, split):
+    """The rows of a split; of `next` the longest context of each passage: it holds the others."""
+    longest = {}
+    for row in ROWS[name][split]:
+        key = row["id"].split("-")[0] if name == "next" else row["id"]
+        if key not in longest or len(written(name, row)) > len(written(name, longest[key])):
+            longest[key] = row
+    return list(longest.values())
+
+
 def written(name, row):
     """What a person wrote for this row, as one text."""
     if name == "entities":
         return " ".join(row["tokens"])
-    fields = {"questions": ["question"], "endings": ["context"], "pairs": ["text", "text_pair"]}
+    fields = {"questions": ["question"], "pairs": ["text", "text_pair"]}
+    fields |= {"next": ["context"], "endings": ["context"]}
     return " ".join(row[field] for field in fields.get(name, ["text"]))
 
 
@@ -65,6 +77,7 @@ def test_texts_are_clean(name):
         ("corpus", "text", 60, 90),
         ("reviews", "text", 8, 40),
         ("questions", "question", 5, 18),
+        ("next", "context", 12, 85),
         ("endings", "context", 12, 35),
         ("pairs", "text", 5, 20),
         ("pairs", "text_pair", 5, 20),
@@ -82,7 +95,8 @@ def trigrams(text):
 
 @each
 def test_no_two_texts_share_more_than_60_percent_of_their_trigrams(name):
-    sets = [(row["id"], trigrams(written(name, row))) for row in both(name)]
+    rows = [row for split in data.SPLITS for row in once(name, split)]
+    sets = [(row["id"], trigrams(written(name, row))) for row in rows]
     where = collections.defaultdict(list)
     for i, (_, found) in enumerate(sets):
         for gram in found:
@@ -97,7 +111,7 @@ def test_no_two_texts_share_more_than_60_percent_of_their_trigrams(name):
 
 @each
 def test_no_near_duplicate_stands_across_the_splits(name):
-    train, test = ([trigrams(written(name, r)) for r in ROWS[name][s]] for s in data.SPLITS)
+    train, test = ([trigrams(written(name, r)) for r in once(name, s)] for s in data.SPLITS)
     for found in test:
         for other in train:
             assert len(found & other) <= 0.5 * min(len(found), len(other))
@@ -106,10 +120,12 @@ def test_no_near_duplicate_stands_across_the_splits(name):
 @each
 def test_no_opening_starts_more_than_3_percent(name):
     openings = collections.Counter(
-        " ".join(written(name, row).lower().split()[:3]) for row in both(name)
+        " ".join(written(name, row).lower().split()[:3])
+        for s in data.SPLITS
+        for row in once(name, s)
     )
     opening, count = openings.most_common(1)[0]
-    assert count <= 0.03 * len(both(name)), opening
+    assert count <= 0.03 * openings.total(), opening
 
 
 @pytest.mark.parametrize(
@@ -118,6 +134,8 @@ def test_no_opening_starts_more_than_3_percent(name):
         ("reviews", "sentiment"),
         ("reviews", "stars"),
         ("reviews", "topic"),
+        ("reviews", "style"),
+        ("next", "label"),
         ("endings", "label"),
         ("pairs", "relation"),
     ],
@@ -127,7 +145,7 @@ def test_no_class_has_under_half_its_fair_share(name, label, split):
     counts = collections.Counter(row[label] for row in ROWS[name][split])
     fair = len(ROWS[name][split]) / len(counts)
     assert min(counts.values()) >= fair / 2, counts
-    expected = {"sentiment": 2, "stars": 5, "topic": 6, "label": 4, "relation": 3}
+    expected = {"sentiment": 2, "stars": 5, "topic": 6, "style": 2, "label": 4, "relation": 3}
     assert len(counts) == expected[label]
 
 
@@ -202,11 +220,39 @@ def test_no_test_passage_leaks_into_any_training_set():
                 assert max(len(found & passage) for passage in held_out) <= 0.4 * len(found), row
 
 
-def test_four_different_endings():
-    for row in both("endings"):
+@pytest.mark.parametrize(("name", "most"), [("next", 25), ("endings", 9)])
+def test_four_different_endings(name, most):
+    for row in both(name):
         assert len(set(row["choices"])) == 4
         lengths = [len(choice.split()) for choice in row["choices"]]
-        assert max(lengths) - min(lengths) <= 9, row
+        assert max(lengths) - min(lengths) <= most, row
+
+
+def test_every_next_sentence_is_right_once_and_wrong_three_times():
+    for split in data.SPLITS:
+        places = [
+            (row["topic"], row["id"][-1], choice, number == row["label"])
+            for row in ROWS["next"][split]
+            for number, choice in enumerate(row["choices"])
+        ]
+        counts = collections.Counter(places)
+        sentences = {place[:3] for place in places}
+        assert all((counts[(*s, True)], counts[(*s, False)]) == (1, 3) for s in sentences)
+
+
+def test_a_passage_stays_on_one_side():
+    passages = [{row["id"].split("-")[0] for row in ROWS["next"][s]} for s in data.SPLITS]
+    assert not passages[0] & passages[1]
+
+
+def test_both_styles_of_review_hold_every_topic_star_and_aspect():
+    for split in data.SPLITS:
+        for style in data.STYLES:
+            rows = list(data.rows("reviews", split, style))
+            assert {(r["topic"], r["stars"]) for r in rows} == {
+                (topic, stars) for topic in data.TOPICS for stars in range(1, 6)
+            }
+            assert {aspect for row in rows for aspect in row["aspects"]} == set(data.ASPECTS)
 
 
 def test_a_group_of_endings_stays_on_one_side():

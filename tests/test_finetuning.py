@@ -78,7 +78,7 @@ def test_an_unknown_task_is_one_line():
 def test_results_have_the_names_under_which_the_notebooks_record_them():
     assert {task.record for task in tasks.TASKS.values()} == {
         "sentiment_accuracy", "topic_accuracy", "aspects_f1", "stars_spearman", "pairs_spearman",
-        "relation_accuracy", "entity_f1", "questions_f1", "endings_accuracy",
+        "relation_accuracy", "entity_f1", "questions_f1", "next_accuracy", "endings_accuracy",
     }  # fmt: skip
 
 

@@ -18,8 +18,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import click
 import torch
+from budget import read_chunks
 from safetensors.torch import load_file
-from train_adapter import read_chunks
 from transformers import DistilBertForMaskedLM
 
 from helpers.checkpoints import base_bert, base_tokenizer, distilbert, pocket_bert_state
@@ -66,7 +66,7 @@ def held_out_texts(folder: Path, tokenizer) -> dict[str, list[str]]:
     The last 4% of a file's *pieces* were held out, and adapter and student read pieces of other
     lengths: the first tenth of what one left out may have been read by the other.
     """
-    _, held_out = read_chunks(folder, tokenizer, 96, {})
+    _, held_out = read_chunks([str(folder)], tokenizer, 96)
     return {
         name: [
             tokenizer.decode(row, skip_special_tokens=True) for row in pieces[len(pieces) // 10 :]
