@@ -7,10 +7,10 @@ Everything is fitted on train and scored on test, with fixed seeds; it takes a f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from helpers import data
+from helpers import data, evidence, tasks
 
 Rows = list[dict[str, Any]]
 
@@ -39,11 +39,13 @@ def _accuracy(answers: Sequence, guesses: Sequence) -> float:
 
 def _text_accuracy(train: Rows, test: Rows, text: Callable[[dict], str], label: str) -> float:
     """Accuracy of a bag of words of `text(row)` on the label `label`."""
-    words = _words()
-    x_train = words.fit_transform([text(row) for row in train])
-    x_test = words.transform([text(row) for row in test])
-    guesses = _classify(x_train, [row[label] for row in train], x_test)
+    guesses = _by_words(map(text, train), [row[label] for row in train], map(text, test))
     return _accuracy([row[label] for row in test], guesses)
+
+
+def _by_words(train: Iterable[str], labels: Sequence, test: Iterable[str]) -> Any:
+    words = _words()
+    return _classify(words.fit_transform(train), labels, words.transform(test))
 
 
 def baselines() -> dict[str, float]:
@@ -52,90 +54,105 @@ def baselines() -> dict[str, float]:
     Accuracy for sentiment, topic, relation, next, endings; micro-F1 for aspects; Spearman's rho for
     stars and pairs; entity F1; F1 of word overlap for questions ("no answer" counts as a word).
     """
-    train, test = _splits("reviews", "wry")
-    pairs = _splits("pairs")
     return {
-        "sentiment_accuracy": _text_accuracy(train, test, lambda r: r["text"], "sentiment"),
-        "topic_accuracy": _text_accuracy(train, test, lambda r: r["text"], "topic"),
-        "aspects_f1": _aspects_f1(train, test),
-        "stars_spearman": _stars_spearman(train, test),
-        "entity_f1": _entity_f1(*_splits("entities")),
-        "questions_f1": _questions_f1(*_splits("questions")),
-        "next_accuracy": _endings_accuracy(*_splits("next")),
-        "endings_accuracy": _endings_accuracy(*_splits("endings")),
-        "pairs_spearman": _pairs_spearman(pairs[1]),
-        "relation_accuracy": _text_accuracy(
-            *pairs, lambda r: f"{r['text']} {r['text_pair']}", "relation"
-        ),
+        task.record: evidence.score(task, evidence_of(name), numbers(task, "test"))
+        for name, task in tasks.TASKS.items()
     }
 
 
-def _aspects_f1(train: Rows, test: Rows) -> float:
-    from sklearn.metrics import f1_score
-    from sklearn.preprocessing import MultiLabelBinarizer
+def numbers(task: tasks.Task, split: str) -> Any:
+    """The numbers to be told, (N,), where the score is a correlation; else None."""
+    import numpy as np
 
-    words, labels = _words(), MultiLabelBinarizer(classes=list(data.ASPECTS))
-    x_train = words.fit_transform([row["text"] for row in train])
-    x_test = words.transform([row["text"] for row in test])
-    y_train = labels.fit_transform([row["aspects"] for row in train])
-    y_test = labels.transform([row["aspects"] for row in test])
-    guesses = [_classify(x_train, column, x_test) for column in y_train.T]
-    return float(f1_score(y_test.ravel(order="F"), [g for column in guesses for g in column]))
+    if task.head not in ("regression", "similarity"):
+        return None
+    return np.array(tasks.sample(task)[split]["score" if task.head == "similarity" else "label"])
 
 
-def _stars_spearman(train: Rows, test: Rows) -> float:
-    from scipy.stats import spearmanr
+def evidence_of(name: str, split: str = "test") -> Any:
+    """What each test row adds to the plain model's score, as `evidence.of_numbers` gives it."""
+    task = tasks.task(name)
+    sets = tasks.sample(task)
+    return evidence.of_numbers(task, *_GUESSES[task.head](sets["train"], sets[split]))
+
+
+def _texts(rows: Any) -> list[str]:
+    """The texts of a classifier's rows, pairs joined."""
+    if "text_pair" not in rows.column_names:
+        return rows["text"][:]
+    return [f"{a} {b}" for a, b in zip(rows["text"], rows["text_pair"], strict=True)]
+
+
+def _classes(train: Any, test: Any) -> tuple[Any, Any]:
+    return _by_words(_texts(train), train["label"][:], _texts(test)), test["label"][:]
+
+
+def _label_sets(train: Any, test: Any) -> tuple[Any, Any]:
+    count = len(train.features["label"].feature.names)
+    columns = [
+        _by_words(train["text"], [n in labels for labels in train["label"]], test["text"])
+        for n in range(count)
+    ]
+    return [[n for n in range(count) if columns[n][i]] for i in range(len(test))], test["label"][:]
+
+
+def _numbers(train: Any, test: Any) -> tuple[Any, Any]:
     from sklearn.linear_model import Ridge
 
     words = _words()
-    model = Ridge(alpha=1.0).fit(
-        words.fit_transform([row["text"] for row in train]), [row["stars"] for row in train]
-    )
-    guesses = model.predict(words.transform([row["text"] for row in test]))
-    return float(spearmanr(guesses, [row["stars"] for row in test]).statistic)
+    model = Ridge(alpha=1.0).fit(words.fit_transform(train["text"]), train["label"][:])
+    return model.predict(words.transform(test["text"])), test["label"][:]
 
 
-def _entity_f1(train: Rows, test: Rows) -> float:
+def _entities(train: Any, test: Any) -> tuple[Any, Any]:
     """What one sees through a window of three words, capitals included."""
-    from seqeval.metrics import f1_score
+    from seqeval.metrics.sequence_labeling import get_entities
 
     from helpers.entities import window_tags
 
-    (words, tags), (asked, right) = (
-        ([row["tokens"] for row in rows], [row["tags"] for row in rows]) for rows in (train, test)
-    )
-    return float(f1_score(right, window_tags(words, tags, asked)))
+    names = train.features["tags"].feature.names
+    known, right = ([[names[t] for t in tags] for tags in rows["tags"]] for rows in (train, test))
+    guessed = window_tags(train["tokens"][:], known, test["tokens"][:])
+    return tuple([get_entities(tags) for tags in side] for side in (guessed, right))
 
 
-def _questions_f1(train: Rows, test: Rows) -> float:
+def _no_answer(train: Any, test: Any) -> tuple[Any, Any]:
     """The best that answers without reading: always "no answer"."""
-    return sum(not row["answers"]["text"] for row in test) / len(test)
+    return [float(not answers["text"]) for answers in test["answers"]], None
 
 
-def _endings_accuracy(train: Rows, test: Rows) -> float:
-    """The ending that shares most of its words with the situation (tf-idf cosine)."""
+def _likest_choice(train: Any, test: Any) -> tuple[Any, Any]:
+    """The choice that shares most of its words with the context (tf-idf cosine)."""
     from sklearn.metrics.pairwise import cosine_similarity
 
-    situations = [row["context"] for row in train]
-    words = _words().fit(situations + [choice for row in train for choice in row["choices"]])
-    guesses = []
-    for row in test:
-        situation, choices = words.transform([row["context"]]), words.transform(row["choices"])
-        guesses.append(int(cosine_similarity(situation, choices).argmax()))
-    return _accuracy([row["label"] for row in test], guesses)
+    words = _words().fit([*train["context"], *(c for cs in train["choices"] for c in cs)])
+    guesses = [
+        int(cosine_similarity(words.transform([context]), words.transform(choices)).argmax())
+        for context, choices in zip(test["context"], test["choices"], strict=True)
+    ]
+    return guesses, test["label"][:]
 
 
-def _pairs_spearman(test: Rows) -> float:
+def _likeness(train: Any, test: Any) -> tuple[Any, Any]:
     """Tf-idf cosine of the two sentences; nothing is learned but the words' weights."""
-    from scipy.stats import spearmanr
     from sklearn.metrics.pairwise import paired_cosine_distances
 
-    words = _words().fit([row[field] for row in test for field in ("text", "text_pair")])
-    distances = paired_cosine_distances(
-        words.transform([row["text"] for row in test]),
-        words.transform([row["text_pair"] for row in test]),
+    words = _words().fit(
+        [text for pair in zip(test["text"], test["text_pair"], strict=True) for text in pair]
     )
-    return float(spearmanr(-distances, [row["score"] for row in test]).statistic)
+    sides = (words.transform(test[name][:]) for name in ("text", "text_pair"))
+    return -paired_cosine_distances(*sides), test["score"][:]
+
+
+_GUESSES = {
+    "classification": _classes,
+    "multilabel": _label_sets,
+    "regression": _numbers,
+    "similarity": _likeness,
+    "tokens": _entities,
+    "questions": _no_answer,
+    "choices": _likest_choice,
+}
 
 
 def controls() -> dict[str, dict[str, float]]:

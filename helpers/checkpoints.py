@@ -53,13 +53,34 @@ def bert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
     return _checkpoint(profiles.profile(profile).bert, "bert", revision)
 
 
-def distilbert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
+def distilbert(
+    profile: str = "classroom",
+    revision: str | None = None,
+    *,
+    layers: int | None = None,
+    task: str = "",
+) -> Checkpoint:
     """The student: `distilbert-base-uncased` in `full`, else a folder with the pocket one.
 
     The pocket `DistilBertForMaskedLM` has half of its teacher's layers and was distilled from it;
-    embeddings and word vectors are the teacher's own. Arguments and errors as for `bert`.
+    embeddings and word vectors are the teacher's own. `layers=6` gives DistilBERT-base's own depth:
+    in the pocket profiles the teacher's six layers, moved into DistilBERT's class without loss.
+    `task` gives a model that is fine-tuned already: one of `ready_made.tasks()`, or in `full` what
+    DistilBERT's authors published. `revision` and errors as for `bert`.
+
+    Raises `WorkbookError` on a depth or a task that is not there.
     """
-    return _checkpoint(profiles.profile(profile).distilbert, "distilbert", revision)
+    from helpers import ready_made
+
+    source = profiles.profile(profile).distilbert
+    if task:
+        return ready_made.checkpoint(task, pocket=source == "pocket", revision=revision)
+    depths = {"pocket": (3, 6)}.get(source, (6,))
+    if layers not in (None, *depths):
+        there = " or ".join(map(str, depths))
+        raise WorkbookError(f"there is no DistilBERT of {layers} layers here; there are {there}")
+    whole = source == "pocket" and layers == 6
+    return _checkpoint(source, "six-layers" if whole else "distilbert", revision)
 
 
 def _checkpoint(source: str, kind: str, revision: str | None) -> Checkpoint:
@@ -69,6 +90,8 @@ def _checkpoint(source: str, kind: str, revision: str | None) -> Checkpoint:
     weights_folder()  # refuses tampered weights even when the cache is warm
     if kind == "bert":
         return Checkpoint(build_once(f"pocket-bert-{_fingerprint(ADAPTER)}", _build_bert))
+    if kind == "six-layers":
+        return Checkpoint(build_once(f"pocket-distilbert6-{_fingerprint(ADAPTER)}", _build_six))
     name = f"pocket-distilbert-{_fingerprint(ADAPTER, STUDENT)}"
     return Checkpoint(build_once(name, _build_distilbert))
 
@@ -149,7 +172,7 @@ def pocket_bert_state(adapter: Mapping[str, torch.Tensor] | None = None) -> dict
 def _build_bert(folder: Path) -> None:
     model = base_bert()
     model.load_state_dict(pocket_bert_state())
-    _save(
+    save(
         model, folder, "BERT", "the packaged encoder of 6 layers with the adapter of `data/pocket`"
     )
 
@@ -165,7 +188,18 @@ def _build_distilbert(folder: Path) -> None:
     state = choose_layers(bert_to_distilbert(pocket_bert_state()), range(n_layers))
     model = DistilBertForMaskedLM(distilbert_config(base_bert().config, n_layers))
     model.load_state_dict(state | {name: tensor.float() for name, tensor in learned.items()})
-    _save(model, folder, "DistilBERT", f"{n_layers} layers distilled from the pocket BERT's")
+    save(model, folder, "DistilBERT", f"{n_layers} layers distilled from the pocket BERT's")
+
+
+def _build_six(folder: Path) -> None:
+    from transformers import DistilBertForMaskedLM
+
+    from helpers.surgery import bert_to_distilbert, count_layers
+
+    state = bert_to_distilbert(pocket_bert_state())
+    model = DistilBertForMaskedLM(distilbert_config(base_bert().config, count_layers(state)))
+    model.load_state_dict(state)
+    save(model, folder, "DistilBERT", "the pocket BERT's six layers in DistilBERT's own class")
 
 
 def student_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -198,7 +232,8 @@ def distilbert_config(config, n_layers: int):
     )
 
 
-def _save(model, folder: Path, kind: str, how: str) -> None:
+def save(model, folder: Path, kind: str, how: str) -> None:
+    """A model, its tokenizer and its card in `folder`; `how` it was made stands in the card."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a bar for one file of 91 MB tells nobody anything
@@ -210,7 +245,6 @@ def _save(model, folder: Path, kind: str, how: str) -> None:
 _CARD = f"""---
 license: apache-2.0
 base_model: {HUB_ID}
-pipeline_tag: fill-mask
 ---
 # Pocket {{kind}}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from helpers import profiles, scores
+from helpers import evidence, profiles, scores
 from helpers.tasks import Task
 from helpers.windows import Windows, encode_questions, label_windows
 
@@ -111,6 +111,7 @@ class Encoded(NamedTuple):
 
     rows: Dataset
     compute_metrics: Callable[[Any], dict[str, float]]
+    evidence: Callable[[Any], Any]  # what each row adds to the score, of `Trainer.predict`'s answer
 
 
 def fine_tune(
@@ -120,14 +121,16 @@ def fine_tune(
     recipe: Recipe,
     seed: int,
     report: Sequence[Any] = (),
+    scratch: bool = False,
 ) -> Outcome:
     """Fine-tune `checkpoint` on `sets["train"]` and score it on `sets["test"]`.
 
     `sets` are in the contract of `task.head`; `report` are callbacks of the `Trainer`. The same
-    seed gives the same fresh head and the same order of the rows.
+    seed gives the same fresh head and the same order of the rows. With `scratch` the model has
+    the checkpoint's shape and none of its weights.
     """
     with TemporaryDirectory() as folder:
-        trainer = prepare(task, sets, checkpoint, recipe, seed, Path(folder), report)
+        trainer = prepare(task, sets, checkpoint, recipe, seed, Path(folder), report, scratch)
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began
@@ -151,6 +154,7 @@ def prepare(
     seed: int,
     output: Path,
     report: Sequence[Any] = (),
+    scratch: bool = False,
 ) -> Trainer:
     """The `Trainer` that `fine_tune` runs; its files go to `output`."""
     import torch
@@ -180,6 +184,7 @@ def prepare(
         bf16=bf16_pays(),
         use_cpu=not torch.cuda.is_available(),
         label_names=label_names(task),
+        train_sampling_strategy="group_by_length",  # little padding, so fewer tokens to compute
         save_strategy="no",
         logging_strategy="no",
         report_to=[],
@@ -187,7 +192,7 @@ def prepare(
         seed=seed,
     )
     trainer = Trainer(
-        model=model(task, checkpoint, sets["train"], recipe.towers),
+        model=model(task, checkpoint, sets["train"], recipe.towers, scratch),
         args=arguments,
         train_dataset=train.rows,
         eval_dataset=test.rows,
@@ -220,11 +225,22 @@ def label_names(task: Task) -> list[str]:
 
 
 def model(
-    task: Task, checkpoint: Checkpoint, train: Dataset, towers: bool = False
+    task: Task,
+    checkpoint: Checkpoint,
+    train: Dataset,
+    towers: bool = False,
+    scratch: bool = False,
 ) -> PreTrainedModel | Towers:
-    """A fresh head of the task's kind on the encoder of `checkpoint`, embeddings frozen."""
+    """A fresh head of the task's kind on the encoder of `checkpoint`, embeddings frozen.
+
+    With `scratch` the whole model is fresh and learns.
+    """
     fresh = _towers(task, checkpoint, train) if towers else _head(task, checkpoint, train)
-    fresh.base_model.embeddings.requires_grad_(False)
+    if scratch:
+        encoder = fresh.base_model
+        encoder.load_state_dict(type(encoder)(encoder.config).state_dict())
+    else:
+        fresh.base_model.embeddings.requires_grad_(False)
     return fresh
 
 
@@ -297,7 +313,8 @@ def _encode_texts(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -> 
         return [[float(label in row) for label in range(n_labels)] for row in labels]
 
     metrics = getattr(scores, task.head)
-    return Encoded(rows.map(inputs, batched=True, remove_columns=rows.column_names), metrics)
+    encoded = rows.map(inputs, batched=True, remove_columns=rows.column_names)
+    return Encoded(encoded, metrics, _evidence(task))
 
 
 def _encode_tokens(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -> Encoded:
@@ -313,7 +330,7 @@ def _encode_tokens(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) ->
 
     names = rows.features["tags"].feature.names
     encoded = rows.map(inputs, batched=True, remove_columns=rows.column_names)
-    return Encoded(encoded, scores.tokens(names))
+    return Encoded(encoded, scores.tokens(names), _evidence(task, names))
 
 
 def _encode_choices(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -> Encoded:
@@ -325,7 +342,7 @@ def _encode_choices(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -
         return {**_nested(flat, each), "labels": batch["label"]}
 
     encoded = rows.map(inputs, batched=True, remove_columns=rows.column_names)
-    return Encoded(encoded, scores.choices)
+    return Encoded(encoded, scores.choices, _evidence(task))
 
 
 def _encode_towers(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -> Encoded:
@@ -342,7 +359,7 @@ def _encode_towers(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) ->
         return {**_nested(flat, len(texts[0])), "labels": labels}
 
     encoded = rows.map(inputs, batched=True, remove_columns=rows.column_names)
-    return Encoded(encoded, getattr(scores, task.head))
+    return Encoded(encoded, getattr(scores, task.head), _evidence(task))
 
 
 def _nested(flat: Mapping[str, list], each: int) -> dict[str, list]:
@@ -356,6 +373,9 @@ def _nested(flat: Mapping[str, list], each: int) -> dict[str, list]:
 def _encode_questions(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe) -> Encoded:
     from datasets import Dataset
 
+    from helpers.spans import answers
+    from helpers.squad import best_match
+
     windows: Windows = encode_questions(
         tokenizer, rows["question"], rows["context"], recipe.max_length, recipe.stride
     )
@@ -363,7 +383,17 @@ def _encode_questions(task: Task, rows: Dataset, tokenizer: Any, recipe: Recipe)
     positions = {"start_positions": targets.start_positions, "end_positions": targets.end_positions}
     golds = [answers["text"] for answers in rows["answers"]]
     metrics = scores.questions(windows, rows["context"], golds)
-    return Encoded(Dataset.from_dict({**windows.inputs, **positions}), metrics)
+
+    def f1_of_each(prediction: PredictionOutput) -> list[float]:
+        given = answers(windows, rows["context"], *prediction.predictions[:2])
+        texts = [found.text for found in given]
+        return [best_match(text, gold)[1] for text, gold in zip(texts, golds, strict=True)]
+
+    return Encoded(Dataset.from_dict({**windows.inputs, **positions}), metrics, f1_of_each)
+
+
+def _evidence(task: Task, names: Sequence[str] = ()) -> Callable[[Any], Any]:
+    return lambda prediction: evidence.of_prediction(task, prediction, names)
 
 
 _ENCODERS = {

@@ -62,7 +62,7 @@ def squad_scores(
     for question in predictions.keys() ^ references.keys():
         lacks = "prediction" if question in references else "right answer"
         raise ValueError(f"question {question!r} has no {lacks}")
-    scored = [(bool(g), *_best_match(predictions[q], g)) for q, g in references.items()]
+    scored = [(bool(g), *best_match(predictions[q], g)) for q, g in references.items()]
     scores = _means(scored)
     for prefix, kind in (("has_answer_", True), ("no_answer_", False)):
         rows = [row for row in scored if row[0] is kind]
@@ -70,7 +70,8 @@ def squad_scores(
     return scores
 
 
-def _best_match(answer: str, golds: Sequence[str]) -> tuple[float, float]:
+def best_match(answer: str, golds: Sequence[str]) -> tuple[float, float]:
+    """Exact match and F1 of an answer with the right answer that it fits best; none means ""."""
     # the official script drops right answers of which nothing is left, such as "The"
     kept = [gold for gold in golds if normalize_answer(gold)] or [""]
     return max(exact_match(answer, g) for g in kept), max(answer_f1(answer, g) for g in kept)

@@ -1,0 +1,82 @@
+"""Six layers in DistilBERT's class, and models that are fine-tuned already."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from helpers import lora, ready_made
+from helpers.checkpoints import bert, distilbert
+from helpers.errors import WorkbookError
+from helpers.sources import sha256
+
+
+def test_six_layers_say_what_the_teacher_says(tokenizer):
+    from transformers import AutoModelForMaskedLM
+
+    six = AutoModelForMaskedLM.from_pretrained(distilbert(layers=6)).eval()
+    assert (type(six).__name__, six.config.n_layers) == ("DistilBertForMaskedLM", 6)
+    elder = AutoModelForMaskedLM.from_pretrained(bert()).eval()
+    inputs = tokenizer("The cat is [MASK] on the sofa.", return_tensors="pt")
+    with torch.no_grad():
+        theirs = elder(**inputs).logits
+        mine = six(inputs["input_ids"], inputs["attention_mask"]).logits
+    assert (mine - theirs).abs().max() < 1e-4
+
+
+def test_what_is_not_there_is_one_line():
+    with pytest.raises(WorkbookError, match="no DistilBERT of 4 layers here; there are 3 or 6"):
+        distilbert(layers=4)
+    with pytest.raises(WorkbookError, match="no DistilBERT of 3 layers here; there are 6"):
+        distilbert("full", layers=3)
+    assert distilbert("full", layers=6) == "distilbert-base-uncased"
+    with pytest.raises(WorkbookError, match="no model fine-tuned for 'mood' here"):
+        distilbert(task="mood")
+    with pytest.raises(WorkbookError, match="'entities' by DistilBERT's authors on the Hub"):
+        distilbert("full", task="entities")
+    assert distilbert("full", task="questions") == ready_made.HUB["questions"]
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """A shelf with one small difference on it: a classifier of two kinds."""
+    from transformers import DistilBertForSequenceClassification
+
+    torch.manual_seed(0)
+    model = DistilBertForSequenceClassification.from_pretrained(distilbert())
+    model.distilbert.requires_grad_(False)
+    lora.attach(model.distilbert.transformer, 2)
+    for name, parameter in model.named_parameters():
+        if name.endswith("lora_B"):
+            torch.nn.init.normal_(parameter, std=0.02)
+    learned = {n: p.detach().half() for n, p in model.named_parameters() if p.requires_grad}
+    file = tmp_path / "mood.safetensors"
+    save_file(learned, file)
+    entry = {"class": type(model).__name__, "layers": 3, "labels": ["sad", "glad"]}
+    index = {"mood": {**entry, "sha256": sha256(file)}}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(ready_made, "FOLDER", tmp_path)
+    monkeypatch.setenv("WORKBOOK_HOME", str(tmp_path / "home"))
+    return model.eval(), file
+
+
+def test_a_difference_is_built_into_a_model_that_opens_anywhere(shelf, tokenizer):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    made = AutoModelForSequenceClassification.from_pretrained(distilbert(task="mood")).eval()
+    assert made.config.id2label == {0: "sad", 1: "glad"}
+    inputs = AutoTokenizer.from_pretrained(distilbert(task="mood"))(
+        "A fine day.", return_tensors="pt"
+    )
+    with torch.no_grad():
+        assert (made(**inputs).logits - shelf[0](**inputs).logits).abs().max() < 0.02  # fp16
+
+
+def test_another_file_than_the_recorded_one_is_refused(shelf):
+    _, file = shelf
+    tensors = load_file(file)
+    tensors["classifier.bias"] = tensors["classifier.bias"] + 1
+    save_file(tensors, file)
+    with pytest.raises(WorkbookError, match="is not the recorded file"):
+        distilbert(task="mood")
