@@ -25,7 +25,7 @@ from helpers.errors import WorkbookError
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parent.parent.parent / "data"
 NAMES = ("corpus", "reviews", "entities", "questions", "next", "endings", "pairs")
 SPLITS = ("train", "test")
 
