@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from helpers.contracts import CHOICES, PAIRABLE
+from helpers.data.schemas import CHOICES, PAIRABLE
 from helpers.file_text import Place, counted, listed, short
 
 Own = dict[str, Any]  # contract's column -> the file's: a name, a position, or four of them

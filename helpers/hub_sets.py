@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from helpers import contracts
+from helpers.data import schemas
 from helpers.errors import WorkbookError
 from helpers.hub_files import card, explained, snapshot
 from helpers.revisions import recorded_revision
@@ -78,7 +78,7 @@ SETS: dict[str, HubSet] = {
     "swag": HubSet(
         "allenai/swag", "regular", "choices",
         {"context": "sent1", "start": "sent2", "label": "label",
-         **{f"ending{i}": f"ending{i}" for i in range(contracts.CHOICES)}},
+         **{f"ending{i}": f"ending{i}" for i in range(schemas.CHOICES)}},
         "validation"),
     "wikitext": HubSet("Salesforce/wikitext", "wikitext-2-raw-v1", "corpus", {"text": "text"}),
 }
@@ -241,16 +241,16 @@ def _features(name: str, found: Features) -> Features:
     from datasets import ClassLabel
 
     head = SETS[name].head
-    if head not in contracts.NAMED:
-        return contracts.features(head)
+    if head not in schemas.NAMED:
+        return schemas.features(head)
     column = "tags" if head == "tokens" else "label"
     label = found[column] if head == "classification" else getattr(found[column], "feature", None)
     if not isinstance(label, ClassLabel) or not label.names:
         raise _changed(name, f"column {SETS[name].columns[column]!r} does not name its labels")
-    return contracts.features(head, label.names, pair="text_pair" in found)
+    return schemas.features(head, label.names, pair="text_pair" in found)
 
 
 def _choices(row: Mapping[str, Any]) -> dict[str, Any]:
-    endings = [row[f"ending{i}"] for i in range(contracts.CHOICES)]
+    endings = [row[f"ending{i}"] for i in range(schemas.CHOICES)]
     choices = [f"{row['start']} {ending}" for ending in endings]
     return {"context": row["context"], "choices": choices, "label": row["label"]}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.annotated import conll_rows, squad_rows
 from helpers.columns import each, picked, resolve
-from helpers.contracts import HEADS, NAMED, features
+from helpers.data.schemas import HEADS, NAMED, features
 from helpers.file_text import Place, TextFile, counted, listed, short
 from helpers.labels import Labels, Repeats
 from helpers.row_checks import CHECKS
@@ -43,7 +43,7 @@ def load(
     names: Sequence[str] | None = None,
     columns: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """The rows of a file as a `Dataset` with the columns of `contracts.features(head)`.
+    """The rows of a file as a `Dataset` with the columns of `schemas.features(head)`.
 
     Reads .csv, .tsv, .jsonl, .ndjson and .json (a list of objects); for tokens .conll, .bio and
     .txt instead of tables; for questions SQuAD JSON, 1.1 and 2.0; for a corpus also .txt, a

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from helpers.annotated import TAG
-from helpers.contracts import CHOICES
+from helpers.data.schemas import CHOICES
 from helpers.file_text import Place, counted, short
 from helpers.labels import Labels
 from helpers.tables import parsed

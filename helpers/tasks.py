@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from helpers import contracts, data, hub_sets, own_files, profiles
+from helpers import data, hub_sets, own_files, profiles
+from helpers.data import schemas
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def sample(task: Task) -> DatasetDict:
     from datasets import Dataset, DatasetDict
 
     pair = task.name == "relation"
-    columns = contracts.features(task.head, task.names, pair=pair)
+    columns = schemas.features(task.head, task.names, pair=pair)
     parts = {split: (split, task.style) for split in data.SPLITS}
     parts |= {other: ("test", other) for other in data.STYLES if task.style not in ("", other)}
     return DatasetDict(

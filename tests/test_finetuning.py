@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from helpers import contracts, finetuning, heads, tasks
+from helpers import finetuning, heads, tasks
 from helpers.checkpoints import bert, distilbert
+from helpers.data import schemas
 from helpers.errors import WorkbookError
 from helpers.finetuning import RECIPES, Recipe
 
@@ -64,7 +65,7 @@ def few(name, train=12, test=6):
 @each
 def test_a_tasks_rows_are_in_the_contract_of_its_head(name):
     task, sets = tasks.task(name), tasks.sample(tasks.task(name))
-    expected = contracts.features(task.head, task.names, pair=name == "relation")
+    expected = schemas.features(task.head, task.names, pair=name == "relation")
     for split in ("train", "test"):
         assert sets[split].features == expected
         assert len(sets[split]) >= 100

@@ -7,7 +7,8 @@ import pytest
 from hub_rows import EMOTIONS, GLUE, NER, WNUT, serve_sets
 from stand_in_hub import commit_of, standing_in, write_set
 
-from helpers import contracts, hub_sets
+from helpers import hub_sets
+from helpers.data import schemas
 from helpers.errors import WorkbookError
 
 NEWS = ["World", "Sports", "Business", "Sci/Tech"]
@@ -78,7 +79,7 @@ def complaint(hub, home):
 @each
 def test_each_set_has_its_heads_contract(loaded, name):
     head = HEADS.get(name, "classification")
-    expected = contracts.features(head, NAMES.get(name, ()), pair=name in PAIRS)
+    expected = schemas.features(head, NAMES.get(name, ()), pair=name in PAIRS)
     assert list(loaded[name]) == ["train", "test"]
     for split in loaded[name].values():
         assert split["features"] == str(dict(expected))

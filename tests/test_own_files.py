@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import contracts, data
+from helpers import data
+from helpers.data import schemas
 from helpers.errors import WorkbookError
 from helpers.own_files import load, tokenize
 
@@ -77,10 +78,10 @@ def test_every_sample_set_is_an_own_file_too(name, head, columns):
     own = load(data.DATA / name / f"train.{suffix}", head, columns=columns)
     rows = list(data.rows(name, "train"))
     label = {"tokens": "tags"}.get(head, "label")
-    named = head in contracts.NAMED
+    named = head in schemas.NAMED
     names = names_of(own.features[label]) if named else ()
-    pair = head in contracts.PAIRABLE and name == "pairs"
-    assert own.features == contracts.features(head, names, pair=pair)
+    pair = head in schemas.PAIRABLE and name == "pairs"
+    assert own.features == schemas.features(head, names, pair=pair)
     assert own.cache_files == []
     for column in own.column_names:
         source = (columns or {}).get(column, column)
@@ -159,10 +160,10 @@ def test_two_texts_are_a_pair(file):
     rows = [(text, text[::-1], n / 2) for n, text in enumerate(TEXTS)]
     path = file("a.csv", table(["premise", "hypothesis", "label"], rows))
     own = load(path, "regression")
-    assert own.features == contracts.features("regression", pair=True)
+    assert own.features == schemas.features("regression", pair=True)
     assert own["text_pair"] == [text[::-1] for text in TEXTS]
     assert own["label"] == [n / 2 for n in range(12)]
-    assert load(path, "similarity").features == contracts.features("similarity")
+    assert load(path, "similarity").features == schemas.features("similarity")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_squad_of_either_version_and_a_table_hold_the_same_questions(file):
     for questions in (old, new):
         whole = {"data": [{"paragraphs": [{"context": context, "qas": questions}]}]}
         own = load(file("a.json", json.dumps(whole)), "questions")
-        assert own.features == contracts.features("questions")
+        assert own.features == schemas.features("questions")
         rows = [
             (context, q["question"], *(q["answers"][0].values() if q["answers"] else ("", "")))
             for q in questions
@@ -268,7 +269,7 @@ def test_four_columns_are_four_endings(file, stem):
     header = ["context", *(stem.format(mark) for mark in marks), "label"]
     rows = [(f"then {n}", "one", "two", "three", "four", "ABCD"[n % 4]) for n in range(12)]
     own = load(file("a.csv", table(header, rows)), "choices")
-    assert own.features == contracts.features("choices")
+    assert own.features == schemas.features("choices")
     assert own["choices"] == [["one", "two", "three", "four"]] * 12
     assert own["label"] == [n % 4 for n in range(12)]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import contracts
+from helpers.data import schemas
 from helpers.errors import WorkbookError
 from helpers.file_text import LONGEST_LINE
 from helpers.own_files import load
@@ -467,7 +467,7 @@ JUNK = st.sampled_from([
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(GOOD)), st.sampled_from(contracts.HEADS), st.data())
+@given(st.sampled_from(sorted(GOOD)), st.sampled_from(schemas.HEADS), st.data())
 def test_whatever_is_put_in_a_file_the_answer_is_rows_or_one_line(name, head, drawn):
     raw = bytearray(GOOD[name].encode())
     for _ in range(drawn.draw(st.integers(0, 3))):
@@ -504,7 +504,7 @@ ROWS = {
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(contracts.HEADS), st.booleans(), st.data())
+@given(st.sampled_from(schemas.HEADS), st.booleans(), st.data())
 def test_whatever_json_stands_in_a_row_the_answer_is_rows_or_one_line(head, nested, drawn):
     bad = dict(ROWS[head])
     bad[drawn.draw(st.sampled_from([*bad, "id"]))] = drawn.draw(ANY)

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers import contracts, profiles
+from helpers import profiles
+from helpers.data import schemas
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def features(name: str) -> Features:
 
     text = Value("string")
     kinds: dict[str, dict[str, Any]] = {
-        "corpus": {"topic": text, **contracts.features("corpus")},
+        "corpus": {"topic": text, **schemas.features("corpus")},
         "reviews": {
             "text": text,
             "sentiment": ClassLabel(names=list(SENTIMENTS)),
@@ -69,12 +70,12 @@ def features(name: str) -> Features:
             "aspects": List(ClassLabel(names=list(ASPECTS))),
             "style": ClassLabel(names=list(STYLES)),
         },
-        "entities": contracts.features("tokens", TAGS),
-        "questions": contracts.features("questions"),
-        "next": {"topic": text, **contracts.features("choices")},
-        "endings": contracts.features("choices"),
+        "entities": schemas.features("tokens", TAGS),
+        "questions": schemas.features("questions"),
+        "next": {"topic": text, **schemas.features("choices")},
+        "endings": schemas.features("choices"),
         "pairs": {
-            **contracts.features("similarity"),
+            **schemas.features("similarity"),
             "relation": ClassLabel(names=list(RELATIONS)),
         },
     }
