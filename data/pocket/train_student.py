@@ -63,21 +63,26 @@ def losses_of(student: Any, teacher: Any, layers: list[int], weights: dict[str, 
         positions="masked",
     )  # fmt: skip
 
+    compares = weights["cosine"] or weights["every_layer"]
+
     def losses(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         real, hidden = batch["attention_mask"].bool(), batch["labels"] != IGNORE  # (B, S)
-        with torch.no_grad():
-            theirs = teacher.distilbert(**inputs, output_hidden_states=True).hidden_states
-            taught = projection(teacher, theirs[-1][hidden])
+        taught, theirs = None, None
+        if compares or objective.distillation:
+            with torch.no_grad():
+                theirs = teacher.distilbert(**inputs, output_hidden_states=True).hidden_states
+                taught = projection(teacher, theirs[-1][hidden]) if objective.distillation else None
         mine = student.distilbert(**inputs, output_hidden_states=True).hidden_states
         total, parts = projected_losses(
             projection(student, mine[-1][hidden]), taught, batch["labels"][hidden], objective
         )
-        gaps = [
-            1
-            - functional.cosine_similarity(m[real].float(), theirs[at + 1][real].float(), -1).mean()
-            for m, at in zip(mine[1:], layers, strict=True)
-        ]
+        gaps = [total.new_zeros(())] * len(layers)
+        if compares:
+            gaps = [
+                1 - functional.cosine_similarity(m[real].float(), t[real].float(), -1).mean()
+                for m, t in zip(mine[1:], (theirs[at + 1] for at in layers), strict=True)
+            ]
         total = total + weights["cosine"] * gaps[-1] + weights["every_layer"] * sum(gaps[:-1])
         found = {"distillation_loss": parts[0], "masked_lm_loss": parts[1], "cosine_loss": gaps[-1]}
         return total, found
