@@ -155,8 +155,12 @@ def prepare(
     output: Path,
     report: Sequence[Any] = (),
     scratch: bool = False,
+    **changes: Any,
 ) -> Trainer:
-    """The `Trainer` that `fine_tune` runs; its files go to `output`."""
+    """The `Trainer` that `fine_tune` runs; its files go to `output`.
+
+    `changes` replace fields of its `TrainingArguments`.
+    """
     import torch
     from transformers import (
         AutoTokenizer,
@@ -172,25 +176,26 @@ def prepare(
     train = encode(task, sets["train"], tokenizer, recipe)
     test = encode(task, sets["test"], tokenizer, recipe)
     set_seed(seed)
-    arguments = TrainingArguments(
-        output_dir=str(output),
-        num_train_epochs=recipe.epochs,
-        max_steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        warmup_steps=0.1,
-        weight_decay=0.01,
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=32,
-        bf16=bf16_pays(),
-        use_cpu=not torch.cuda.is_available(),
-        label_names=label_names(task),
-        train_sampling_strategy="group_by_length",  # little padding, so fewer tokens to compute
-        save_strategy="no",
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        seed=seed,
-    )
+    settings = {
+        "output_dir": str(output),
+        "num_train_epochs": recipe.epochs,
+        "max_steps": recipe.steps,
+        "learning_rate": recipe.learning_rate,
+        "warmup_steps": 0.1,
+        "weight_decay": 0.01,
+        "per_device_train_batch_size": recipe.batch_size,
+        "per_device_eval_batch_size": 32,
+        "bf16": bf16_pays(),
+        "use_cpu": not torch.cuda.is_available(),
+        "label_names": label_names(task),
+        "train_sampling_strategy": "group_by_length",  # little padding: fewer tokens to compute
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "seed": seed,
+    }
+    arguments = TrainingArguments(**(settings | changes))
     trainer = Trainer(
         model=model(task, checkpoint, sets["train"], recipe.towers, scratch),
         args=arguments,
