@@ -58,23 +58,17 @@ def distilbert(
     revision: str | None = None,
     *,
     layers: int | None = None,
-    task: str = "",
 ) -> Checkpoint:
     """The student: `distilbert-base-uncased` in `full`, else a folder with the pocket one.
 
     The pocket `DistilBertForMaskedLM` has half of its teacher's layers and was distilled from it;
     embeddings and word vectors are the teacher's own. `layers=6` gives DistilBERT-base's own depth:
     in the pocket profiles the teacher's six layers, moved into DistilBERT's class without loss.
-    `task` gives a model that is fine-tuned already: one of `ready_made.tasks()`, or in `full` what
-    DistilBERT's authors published. `revision` and errors as for `bert`.
+    `revision` and errors as for `bert`.
 
-    Raises `WorkbookError` on a depth or a task that is not there.
+    Raises `WorkbookError` on a depth that is not there.
     """
-    from helpers import ready_made
-
     source = profiles.profile(profile).distilbert
-    if task:
-        return ready_made.checkpoint(task, pocket=source == "pocket", revision=revision)
     depths = {"pocket": (3, 6)}.get(source, (6,))
     if layers not in (None, *depths):
         there = " or ".join(map(str, depths))

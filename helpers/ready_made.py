@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from helpers import checkpoints
+from helpers import checkpoints, profiles
 from helpers.cache import build_once
 from helpers.errors import WorkbookError
 from helpers.sources import sha256
@@ -35,15 +35,19 @@ def tasks() -> tuple[str, ...]:
     return tuple(index())
 
 
-def checkpoint(
-    task: str, pocket: bool = True, revision: str | None = None
+def fine_tuned(
+    task: str, profile: str = "classroom", revision: str | None = None
 ) -> checkpoints.Checkpoint:
-    """The model for `task`: a folder built from the pocket checkpoints, or its Hub id.
+    """A model that is fine-tuned for `task` already: a folder, or in `full` a Hub id.
+
+    In the pocket profiles one of `tasks()`, built from the pocket checkpoints; in `full` what
+    DistilBERT's authors published, for "sentiment" and "questions".
 
     Raises `WorkbookError` when there is none, or when the shipped file is not the recorded one.
     """
     from helpers.revisions import recorded_revision
 
+    pocket = profiles.profile(profile).distilbert == "pocket"
     there = index() if pocket else HUB
     if task not in there:
         where = "here" if pocket else "by DistilBERT's authors on the Hub"

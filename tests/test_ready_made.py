@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from helpers import lora, ready_made
 from helpers.checkpoints import bert, distilbert
 from helpers.errors import WorkbookError
+from helpers.ready_made import fine_tuned
 from helpers.sources import sha256
 
 
@@ -32,10 +33,10 @@ def test_what_is_not_there_is_one_line():
         distilbert("full", layers=3)
     assert distilbert("full", layers=6) == "distilbert-base-uncased"
     with pytest.raises(WorkbookError, match="no model fine-tuned for 'mood' here"):
-        distilbert(task="mood")
+        fine_tuned("mood")
     with pytest.raises(WorkbookError, match="'entities' by DistilBERT's authors on the Hub"):
-        distilbert("full", task="entities")
-    assert distilbert("full", task="questions") == ready_made.HUB["questions"]
+        fine_tuned("entities", "full")
+    assert fine_tuned("questions", "full") == ready_made.HUB["questions"]
 
 
 @pytest.fixture
@@ -64,11 +65,9 @@ def shelf(tmp_path, monkeypatch):
 def test_a_difference_is_built_into_a_model_that_opens_anywhere(shelf, tokenizer):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    made = AutoModelForSequenceClassification.from_pretrained(distilbert(task="mood")).eval()
+    made = AutoModelForSequenceClassification.from_pretrained(fine_tuned("mood")).eval()
     assert made.config.id2label == {0: "sad", 1: "glad"}
-    inputs = AutoTokenizer.from_pretrained(distilbert(task="mood"))(
-        "A fine day.", return_tensors="pt"
-    )
+    inputs = AutoTokenizer.from_pretrained(fine_tuned("mood"))("A fine day.", return_tensors="pt")
     with torch.no_grad():
         assert (made(**inputs).logits - shelf[0](**inputs).logits).abs().max() < 0.02  # fp16
 
@@ -79,4 +78,4 @@ def test_another_file_than_the_recorded_one_is_refused(shelf):
     tensors["classifier.bias"] = tensors["classifier.bias"] + 1
     save_file(tensors, file)
     with pytest.raises(WorkbookError, match="is not the recorded file"):
-        distilbert(task="mood")
+        fine_tuned("mood")

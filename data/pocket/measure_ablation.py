@@ -27,7 +27,7 @@ import torch
 from budget import DEVICE, batches, opened
 from train_student import losses_of, teacher_of
 
-from helpers.ablation import ARMS, LONGER, STORED, at_seconds, at_step
+from helpers.ablation import ARMS, FEW_SHOT, LONGER, STORED, at_seconds, at_step, few_shot
 from helpers.cache import write_json
 from helpers.checkpoints import base_tokenizer
 from helpers.distillation import bf16_pays, random_student, student_of
@@ -35,7 +35,6 @@ from helpers.doctor import machine
 from helpers.metrics import masked_accuracy_of_ids
 from helpers.session import quiet_and_offline
 from helpers.texts import Masking
-from helpers.transfer import few_shot, sample_tasks
 
 LAYERS = [0, 2, 5]
 STEPS, POINTS, SEEDS, HELD_OUT = 480, 6, 5, 600
@@ -104,10 +103,7 @@ def one_step(student: Any, losses: Any, optimizer: Any, batch: dict, factor: flo
 
 def transfer(model: Any, seed: int) -> dict[str, float]:
     """Few-shot scores on the sample tasks."""
-    state = {name: tensor.detach().to("cpu") for name, tensor in model.state_dict().items()}
-    return {
-        name: few_shot(model.config, state, task, seed) for name, task in sample_tasks().items()
-    }
+    return {name: few_shot(model, name, seed) for name in FEW_SHOT}
 
 
 def paired(runs: dict[str, Any], arm: str) -> dict[str, dict[str, float]]:

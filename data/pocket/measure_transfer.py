@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import statistics
 import time
 from pathlib import Path
@@ -26,65 +27,81 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import click
+from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file
-from transformers import AutoConfig
 
-from helpers import transfer
-from helpers.checkpoints import base_bert, bert, distilbert, pocket_bert_state
+from helpers.ablation import FEW_SHOT, few_shot
+from helpers.checkpoints import STUDENT, base_bert, pocket_bert_state
+from helpers.data import schemas
+from helpers.distillation import as_distilbert, student_of
 from helpers.doctor import machine
-from helpers.transfer import Rows, Task
+from helpers.finetuning import Recipe
+from helpers.session import quiet_and_offline
+from helpers.surgery import count_layers
+from helpers.tasks import Task
 
 TASKS = ("reviews", "entities")
 
 
-def reviews(folder: Path, seed: int) -> tuple[Rows, Rows]:
+def reviews(folder: Path, seed: int) -> DatasetDict:
     """1,000 training and 2,000 test sentences with their label, another draw for each seed."""
     rows = [
-        {"words": line.split(), "label": label}
+        {"text": line, "label": label}
         for label, name in enumerate(("rt-polarity.neg", "rt-polarity.pos"))
         for line in (folder / name).read_text(encoding="latin-1").splitlines()
     ]
     random.Random(seed).shuffle(rows)
-    return rows[:1000], rows[1000:3000]
+    columns = schemas.features("classification", ["negative", "positive"])
+    return split(rows[:1000], rows[1000:3000], columns)
 
 
-def conll(path: Path) -> Rows:
-    """Sentences of a two-column CoNLL file: `words`, `tags`."""
-    rows, words, tags = [], [], []
-    for line in [*path.read_text(encoding="utf8").splitlines(), ""]:
-        if line.strip():
-            word, tag = line.split()[0], line.split()[-1]
-            words.append(word)
-            tags.append(tag)
-        elif words:
-            rows.append({"words": words, "tags": tags})
-            words, tags = [], []
-    return rows
+def conll(path: Path) -> list[dict[str, Any]]:
+    """Sentences of a two-column CoNLL file: `tokens`, `tags`."""
+    blocks = re.split(r"\n\s*\n", path.read_text(encoding="utf8").strip())
+    pairs = [[line.split() for line in block.splitlines()] for block in blocks]
+    return [{"tokens": [p[0] for p in rows], "tags": [p[-1] for p in rows]} for rows in pairs]
 
 
-def entities(folder: Path, seed: int) -> tuple[Rows, Rows]:
+def entities(folder: Path, seed: int) -> DatasetDict:
     """300 training sentences with an entity in them, and the development set."""
     train = [r for r in conll(folder / "wnut17-train.conll") if set(r["tags"]) != {"O"}]
     random.Random(seed).shuffle(train)
-    return train[:300], conll(folder / "wnut17-dev.conll")
+    test = conll(folder / "wnut17-dev.conll")
+    names = sorted({tag for row in train + test for tag in row["tags"]} - {"O"})
+    return split(train[:300], test, schemas.features("tokens", ["O", *names]))
 
 
-def task(name: str, folder: Path, seed: int) -> Task:
-    """One of the two tasks, with the rows that this seed draws."""
-    if name == "reviews":
-        return Task(*reviews(folder, seed), 3, 1e-4, transfer.accuracy)
-    return Task(*entities(folder, seed), 10, 2e-4, transfer.entity_f1)
+def split(train: list, test: list, columns: Any) -> DatasetDict:
+    """Both as typed sets."""
+    parts = {"train": train, "test": test}
+    return DatasetDict({k: Dataset.from_list(v, features=columns) for k, v in parts.items()})
 
 
-def encoders(adapter: Path | None, student: bool) -> dict[str, tuple[Any, dict]]:
-    """The two that are compared, as {name: (config, state dict)}; the reference comes first."""
-    config = AutoConfig.from_pretrained(bert())
-    adapted = pocket_bert_state(load_file(adapter) if adapter else None)
-    if not student:
-        return {"unadapted": (config, base_bert().state_dict()), "adapted": (config, adapted)}
-    folder = distilbert()
-    learned = load_file(Path(folder) / "model.safetensors")
-    return {"teacher": (config, adapted), "student": (AutoConfig.from_pretrained(folder), learned)}
+# the sample task whose recipe is taken, the head, the score, and how the rows are drawn
+SETS = {
+    "reviews": ("sentiment", Task("reviews", "classification", "", "", "accuracy", ""), reviews),
+    "entities": ("entities", Task("entities", "tokens", "", "", "f1", ""), entities),
+}
+# longer on the few sentences with entities
+FEW_SHOT["entities"] = Recipe(10, 2e-4)
+
+
+def encoders(adapter: Path | None, student: Path | None, second: str) -> dict[str, Any]:
+    """The two models that are compared, in one class; the reference comes first."""
+    adapted = as_distilbert(with_adapter(adapter))
+    if second == "adapted":
+        return {"unadapted": as_distilbert(base_bert()), "adapted": adapted}
+    learned = load_file(student or STUDENT)
+    small = student_of(adapted, range(count_layers(learned)))
+    small.load_state_dict({k: t.float() for k, t in learned.items()}, strict=False)
+    return {"teacher": adapted, "student": small}
+
+
+def with_adapter(adapter: Path | None) -> Any:
+    """The pocket BERT with an adapter; the shipped one without."""
+    bert = base_bert()
+    bert.load_state_dict(pocket_bert_state(load_file(adapter) if adapter else None))
+    return bert
 
 
 def seeds_of(runs: dict, prefix: str) -> dict[str, float]:
@@ -125,11 +142,15 @@ def summary(runs: dict, first: str, second: str) -> dict:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
 @click.option("--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped.")
 @click.option("--student", is_flag=True, help="Teacher against student.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Default: shipped.")
 @click.option("--seeds", default=3)
-def main(real: Path, output: Path, adapter: Path | None, student: bool, seeds: int) -> None:
+def main(
+    real: Path, output: Path, adapter: Path | None, student: bool, weights: Path | None, seeds: int
+) -> None:
     """Compare few-shot transfer of two encoders, seed by seed."""
+    quiet_and_offline("classroom")
     report = json.loads(output.read_text()) if output.exists() else {"runs": {}}
-    compared = encoders(adapter, student)
+    compared = encoders(adapter, weights, "student" if student else "adapted")
     todo = [
         (kind, name, seed)
         for seed in range(seeds) for name in TASKS for kind in compared
@@ -138,7 +159,8 @@ def main(real: Path, output: Path, adapter: Path | None, student: bool, seeds: i
     with click.progressbar(todo, label="fine-tuning", show_pos=True, show_eta=True) as bar:
         for kind, name, seed in bar:
             began = time.perf_counter()
-            score = transfer.few_shot(*compared[kind], task(name, real, seed), seed)
+            like, task, draw = SETS[name]
+            score = few_shot(compared[kind], like, seed, task, draw(real, seed))
             seconds = time.perf_counter() - began
             report["runs"][f"{kind}/{name}/{seed}"] = {"score": score, "seconds": seconds}
             report |= {"summary": summary(report["runs"], *compared), "machine": machine()}
