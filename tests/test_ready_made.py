@@ -2,11 +2,12 @@
 
 import json
 
+import adapters
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from helpers import lora, ready_made
+from helpers import ready_made
 from helpers.checkpoints import bert, distilbert
 from helpers.errors import WorkbookError
 from helpers.ready_made import fine_tuned
@@ -47,7 +48,7 @@ def shelf(tmp_path, monkeypatch):
     torch.manual_seed(0)
     model = DistilBertForSequenceClassification.from_pretrained(distilbert())
     model.distilbert.requires_grad_(False)
-    lora.attach(model.distilbert.transformer, 2)
+    adapters.attach(model.distilbert.transformer, 2)
     for name, parameter in model.named_parameters():
         if name.endswith("lora_B"):
             torch.nn.init.normal_(parameter, std=0.02)

@@ -23,13 +23,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import click
 import torch
+from adapters import attach, disabled
 from budget import DEVICE, Run, batches, held_out_scores, opened
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 from transformers import set_seed
 
-from helpers import lora
 from helpers.checkpoints import ADAPTER, MASK_ROW, base_bert, base_tokenizer, pocket_bert_state
 from helpers.doctor import machine
 from helpers.texts import Masking
@@ -44,7 +44,7 @@ class AdapterModel(nn.Module):
         for module in self.bert.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # an anchor that jitters is no anchor
-        lora.attach(self.bert.bert.encoder, rank)
+        attach(self.bert.bert.encoder, rank)
         head = self.bert.cls.predictions
         head.transform.requires_grad_(True)
         self.bias = nn.Parameter(head.bias.detach().clone())
@@ -91,7 +91,7 @@ class AdapterModel(nn.Module):
 
     def anchor(self, hidden_states, input_ids, attention_mask):
         """Mean over layers and real tokens of 1 - cosine(adapted, original)."""
-        with torch.no_grad(), lora.disabled(self.bert):
+        with torch.no_grad(), disabled(self.bert):
             originals = self.encode(input_ids, attention_mask)
         real = attention_mask.bool()
         gaps = [

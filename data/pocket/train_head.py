@@ -19,9 +19,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import click
 import torch
+from adapters import attach
 from safetensors.torch import save_file
 
-from helpers import finetuning, lora, ready_made, tasks
+from helpers import finetuning, ready_made, tasks
 from helpers.checkpoints import distilbert
 from helpers.doctor import machine
 from helpers.session import quiet_and_offline
@@ -68,7 +69,7 @@ def main(name: str, held_back: bool, epochs: float | None, lr: float | None) -> 
         trainer = finetuning.prepare(task, sets, base, how, seed=0, output=Path(folder))
         model = trainer.model
         model.distilbert.requires_grad_(False)
-        lora.attach(model.distilbert.transformer, rank)
+        attach(model.distilbert.transformer, rank)
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began
