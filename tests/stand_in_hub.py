@@ -1,81 +1,168 @@
-"""A small Hub on this machine: models and Parquet sets in the Hub's layout and API.
+"""A small Hub on this machine, in the layout of the real one.
 
-It answers what `huggingface_hub` and `datasets` ask, counts the requests, and breaks connections
-off when told to, so that the tests take the real path without the real Hub.
+It serves what `data/measurements/hub_layouts.json` says of each repository: the same
+file names, cards, columns and names of labels, rows made up; answers what
+`huggingface_hub` and `datasets` ask; moves old names on and sends large files elsewhere,
+as the Hub does; and breaks connections off when told to.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from subprocess import CompletedProcess, run
-from typing import Any
+from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from conftest import ROOT
 
-NOWHERE = "http://127.0.0.1:9"  # a proxy that does not answer: the way to the real Hub is closed
-_API = re.compile(r"^/api/(models|datasets)/(.+?)(?:/(revision|tree|paths-info)/([^/]+)(.*))?$")
-_FILE = re.compile(r"^/(datasets/)?(.+?)/resolve/([^/]+)/(.+)$")
+LAYOUTS = json.loads((ROOT / "data" / "measurements" / "hub_layouts.json").read_text())
+ROWS = 30  # in every file
+NOWHERE = "http://127.0.0.1:9"  # does not answer: the way to the real Hub is closed
+_API = r"/api/(models|datasets)/(.+?)(?:/(revision|tree|paths-info)/([^/]+)/?(.*))?"
+_FILE = r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)"
+
+
+def commit_of(text):
+    """A commit hash that depends on nothing but `text`."""
+    return hashlib.sha1(text.encode()).hexdigest()
+
+
+def dataset_files(layout, rows=ROWS):
+    """{path: content} of a data set: Parquet without types, a card or the older infos."""
+    import pyarrow.parquet as pq
+    import yaml
+    from datasets import Dataset, Features
+
+    files, infos = {}, []
+    for config in layout["configs"]:
+        features = Features._from_yaml_list(config["features"])
+        folder = PurePosixPath(config.get("data_files", [{"path": "data/"}])[0]["path"])
+        below = str(folder.parent) if "data_files" in config else str(folder)
+        paths = [p for p in layout["files"] if p.startswith(f"{below}/")]
+        splits = {}
+        for path in paths:
+            split = path.removeprefix(f"{below}/").partition("-")[0]
+            made = [
+                _row(features, config["config_name"], split, i) for i in range(rows)
+            ]
+            table = Dataset.from_list(made, features=features).data.table
+            pq.write_table(table.replace_schema_metadata(None), sink := io.BytesIO())
+            files[path] = sink.getvalue()
+            splits[split] = splits.get(split, 0) + rows
+        counts = [
+            {"name": s, "num_bytes": 1000, "num_examples": n} for s, n in splits.items()
+        ]
+        info = {"config_name": config["config_name"], "features": config["features"]}
+        infos.append(info | {"splits": counts, "dataset_size": 1000 * len(splits)})
+    if len(infos) == 1 and infos[0]["config_name"] == "default":
+        del infos[0]["config_name"]
+    keys = ("config_name", "data_files", "default")
+    configs = [{k: c[k] for k in keys if k in c} for c in layout["configs"]]
+    card = {"dataset_info": infos if len(infos) > 1 else infos[0], "configs": configs}
+    older = {
+        c["config_name"]: {
+            "features": Features._from_yaml_list(c["features"]).to_dict()
+        }
+        for c in layout["configs"]
+    }
+    texts = {"README.md": f"---\n{yaml.safe_dump(card, sort_keys=False)}---\n# A set\n"}
+    texts["dataset_infos.json"] = json.dumps(older)
+    for path in layout["files"]:
+        files.setdefault(path, texts.get(path, "*.parquet filter=lfs\n").encode())
+    return files
+
+
+def _row(features, config, split, i):
+    hidden = split.startswith("test") and "idx" in features  # as GLUE hides its labels
+    row = {name: _value(f, f"{split} {name} {i}", i) for name, f in features.items()}
+    if hidden or (config == "regular" and split == "test"):
+        row["label"] = -1
+    if "answers" in features:
+        found = (
+            ([], [])
+            if config == "squad_v2" and i % 3 == 0
+            else (["context"], [len(split) + 1])
+        )
+        row["answers"] = dict(zip(("text", "answer_start"), found, strict=True))
+    if config.startswith("wikitext"):
+        row["text"] = ("", " = Title = \n", f" Line {i} of {split} . \n")[i % 3]
+    return row
+
+
+def _value(feature, text, i):
+    if hasattr(feature, "feature"):
+        return [_value(feature.feature, text, j) for j in (0, 0, i)]
+    if hasattr(feature, "names"):
+        return i % len(feature.names)
+    if isinstance(feature, dict):
+        return None
+    return {"string": text, "float32": i % 11 / 2, "bool": True}.get(feature.dtype, i)
+
+
+def model_files(layout, folder):
+    """{path: content} of a model: tiny, above the 10 MB that the client keeps at once."""
+    import torch
+    import transformers
+
+    from helpers.checkpoints import base_tokenizer
+
+    torch.manual_seed(0)
+    name = layout["class"]
+    sizes = {"dim": 96, "n_layers": 1, "n_heads": 2, "hidden_dim": 96}
+    if name.startswith("Bert"):
+        sizes = {"hidden_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = getattr(transformers, name)
+    model(model.config_class(**sizes)).save_pretrained(folder)
+    tokenizer = base_tokenizer(name.partition("For")[0].replace("Bert", "BERT"))
+    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    pieces = sorted(tokenizer.vocab, key=tokenizer.vocab.get)
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    config = '{"do_lower_case": true, "model_max_length": 512}'
+    (folder / "tokenizer_config.json").write_text(config)
+    made = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path: made.get(path, b"never fetched") for path in layout["files"]}
 
 
 class StandInHub:
-    """Repositories by (kind, id), each with its commits in order; "main" is the last one."""
+    """Repositories by (kind, id), each with its commits in order; "main" is the last."""
 
     def __init__(self):
-        self.repos: dict[tuple[str, str], dict[str, Path]] = {}
-        self.requests: list[tuple[str, str, str]] = []  # (method, path, Range)
-        self.breaks: dict[str, list[int]] = {}  # end of repo/path: [byte, times]
+        self.repos, self.moved, self.requests, self.breaks = {}, {}, [], {}
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.hub = self
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, args=(0.05,), daemon=True
+        ).start()
 
-    def add(self, kind: str, repo: str, folder: Path, commit: str) -> None:
-        """Serve the files of `folder` as `repo`, "models" or "datasets", at `commit`."""
-        self.repos.setdefault((kind, repo), {})[commit] = folder
+    def add(self, kind, repo, files, commit):
+        """Serve `files` as `repo`, of "models" or "datasets", at `commit`."""
+        self.repos.setdefault((kind, repo), {})[commit] = files
 
-    def break_off(self, file: str, byte: int, times: int = 1) -> None:
-        """Let the next `times` answers whose path ends in `file` stop before `byte`."""
-        self.breaks[file] = [byte, times]
+    def asked(self, end):
+        """The `Range` of every GET whose path ends so; "" where there was none."""
+        return [
+            r for method, p, r in self.requests if method == "GET" and p.endswith(end)
+        ]
 
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    def environment(self, home: Path, **more: str) -> dict[str, str]:
-        """For a fresh process: this Hub, caches of its own below `home`, no way elsewhere."""
+    def python(self, home, code, **more):
+        """Run code in a fresh process that knows this Hub only, with caches in `home`."""
         proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOWHERE)
-        proxies |= {name.lower(): value for name, value in proxies.items()}
         ours = {
-            "HF_ENDPOINT": self.url,
-            "HF_HOME": str(home / "hf"),
-            "WORKBOOK_HOME": str(home / "workbook"),
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-            "HF_HUB_OFFLINE": "0",
-            "HF_DATASETS_OFFLINE": "0",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        }
-        return {**os.environ, **proxies, **ours, **more}
-
-    def python(self, home: Path, code: str, **more: str) -> CompletedProcess:
-        """Run Python code in a fresh process that knows no other Hub."""
-        return run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            env=self.environment(home, **more),
-            cwd=ROOT,
-            timeout=900,  # a slow machine, nine heads
-        )
+            "HF_ENDPOINT": self.url, "HF_HOME": str(home / "hf"), "HF_HUB_OFFLINE": "0",
+            "WORKBOOK_HOME": str(home / "workbook"), "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "NO_PROXY": "127.0.0.1,localhost", "HF_HUB_DISABLE_TELEMETRY": "1",
+        }  # fmt: skip
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+            env={**os.environ, **proxies, **ours, **more}, timeout=300,
+        )  # fmt: skip
 
 
 class _Server(ThreadingHTTPServer):
@@ -92,211 +179,111 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        path = unquote(urlsplit(self.path).path)
-        self.server.hub.requests.append((self.command, path, self.headers.get("Range", "")))
-        if found := _API.match(path):
-            self.api(*found.groups())
-        elif found := _FILE.match(path):
-            kind, repo, revision, name = found.groups()
-            self.file("datasets" if kind else "models", repo, revision, name)
+        hub, path = self.server.hub, unquote(urlsplit(self.path).path)
+        hub.requests.append((self.command, path, self.headers.get("Range", "")))
+        if path.startswith("/cdn/"):  # where the Hub keeps large files
+            kind, _, rest = path.removeprefix("/cdn/").partition("/")
+            repo, _, name = rest.partition("@")
+            commit, _, name = name.partition("/")
+            return self.content(hub.repos[kind, repo][commit][name], f"{repo}/{name}")
+        if found := re.fullmatch(_API, path):
+            kind, repo, *rest = found.groups()
+        elif found := re.fullmatch(_FILE, path):
+            kind, repo = "datasets" if found[1] else "models", found[2]
         else:
-            self.refuse(404, "", f"the stand-in Hub does not know {path}")
+            return self.refuse("EntryNotFound", f"no such page: {path}")
+        if repo in hub.moved:
+            there = self.path.replace(repo, hub.moved[repo], 1)
+            return self.answer(307, b"", {"Location": there})
+        commits = hub.repos.get((kind, repo))
+        if not commits:
+            return self.refuse("RepoNotFound", "Repository not found")
+        revision = found[4] if path.startswith("/api/") else found[3]
+        commit = list(commits)[-1] if revision in (None, "main") else revision
+        if commit not in commits:
+            return self.refuse("RevisionNotFound", f"Invalid rev id: {revision}")
+        if path.startswith("/api/"):
+            return self.api(repo, commit, commits[commit], *rest)
+        return self.file(kind, repo, commit, commits[commit], found[4])
 
     do_HEAD = do_POST = do_GET  # noqa: N815
 
-    def commit(self, kind, repo, revision):
-        """(commit, folder), or None once the refusal is sent."""
-        commits = self.server.hub.repos.get((kind, repo))
-        if not commits:
-            return self.refuse(404, "RepoNotFound", "Repository not found")
-        commit = list(commits)[-1] if revision in (None, "main") else revision
-        if commit not in commits:
-            return self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        return commit, commits[commit]
-
-    def api(self, kind, repo, what, revision, below):
-        if not (found := self.commit(kind, repo, revision)):
-            return
-        commit, folder = found
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        entries = [_entry(path, folder) for path in files]
-        if what == "tree":
-            below = below.strip("/")
-            inside = [e for e in entries if e["path"].startswith(f"{below}/") or not below]
-            recursive = "recursive=true" in self.path.lower()
-            self.json(inside if recursive else _one_level(inside, below))
-        elif what == "paths-info":
-            self.json(self.paths_info(entries))
+    def api(self, repo, commit, files, what, _, below):
+        entries = {p: _entry(p, content) for p, content in files.items()}
+        entries |= {
+            str(d): _entry(str(d)) for p in files for d in PurePosixPath(p).parents
+        }
+        entries.pop(".")
+        if what == "paths-info":
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            is_json = "json" in self.headers.get("Content-Type", "")
+            asked = json.loads(body)["paths"] if is_json else parse_qs(body)["paths"]
+            found = [e for p, e in entries.items() if p in asked]
+        elif what == "tree":
+            found = [
+                e for p, e in entries.items() if p.startswith(f"{below}/") or not below
+            ]
+            if "recursive=true" not in self.path.lower():
+                found = [
+                    e
+                    for e in found
+                    if e["path"].removeprefix(below).count("/") <= bool(below)
+                ]
         else:
-            siblings = [{"rfilename": e["path"], "size": e["size"]} for e in entries]
-            self.json(
-                {"id": repo, "sha": commit, "siblings": siblings, "tags": [], "private": False}
-            )
+            siblings = [{"rfilename": path} for path in files]
+            found = {"id": repo, "sha": commit, "siblings": siblings, "tags": []}
+        self.answer(
+            200, json.dumps(found).encode(), {"Content-Type": "application/json"}
+        )
 
-    def paths_info(self, entries):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        is_json = "json" in self.headers.get("Content-Type", "")
-        wanted = json.loads(body)["paths"] if is_json else parse_qs(body).get("paths", [])
-        wanted = [wanted] if isinstance(wanted, str) else wanted
-        folders = {f"{p}" for e in entries for p in Path(e["path"]).parents if str(p) != "."}
-        directories = [_directory(path) for path in sorted(folders) if path in wanted]
-        return [e for e in entries if e["path"] in wanted] + directories
+    def file(self, kind, repo, commit, files, name):
+        if name not in files:
+            return self.refuse("EntryNotFound", "Entry not found", commit)
+        content, large = files[name], name.endswith((".parquet", ".safetensors"))
+        etag = hashlib.sha256(content).hexdigest()
+        told = {"X-Repo-Commit": commit, "X-Linked-Size": str(len(content))}
+        if large:
+            port = self.server.server_address[1]  # another host, as far as the client sees
+            there = f"http://localhost:{port}/cdn/{kind}/{repo}@{commit}/{name}"
+            told |= {"Location": there, "X-Linked-Etag": f'"{etag}"'}
+            return self.answer(302, b"", told)
+        return self.content(content, f"{repo}/{name}", told | {"ETag": f'"{etag}"'})
 
-    def file(self, kind, repo, revision, name):
-        if not (found := self.commit(kind, repo, revision)):
-            return
-        commit, folder = found
-        path = folder / name
-        if not path.is_file():
-            self.refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
-            return
-        content = path.read_bytes()
-        first, last = _range(self.headers.get("Range"), len(content))
-        self.send_response(206 if self.headers.get("Range") else 200)
-        if self.headers.get("Range"):
-            self.send_header("Content-Range", f"bytes {first}-{last - 1}/{len(content)}")
-        self.send_header("X-Repo-Commit", commit)
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("X-Linked-Size", str(len(content)))
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(last - first))
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        breaks = self.server.hub.breaks.items()
-        asked = f"{repo}/{name}"
-        until = next((left for file, left in breaks if asked.endswith(file)), [0, 0])
-        if until[1] > 0:
-            until[1] -= 1
-            self.wfile.write(content[first : min(last, until[0])])
-            self.hang_up()
+    def content(self, content, name, told=None):
+        first, _, last = (
+            self.headers.get("Range", "bytes=-").removeprefix("bytes=").partition("-")
+        )
+        start, end = int(first or 0), int(last) + 1 if last else len(content)
+        told = {"Accept-Ranges": "bytes", **(told or {})}
+        if first:
+            told["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+        left = self.server.hub.breaks.get(name, [0, 0])
+        if left[1] and self.command == "GET":
+            left[1] -= 1
+            told["Content-Length"] = str(end - start)
+            self.answer(206 if first else 200, content[start : left[0]], told)
+            self.connection.shutdown(socket.SHUT_RDWR)
         else:
-            self.wfile.write(content[first:last])
+            self.answer(206 if first else 200, content[start:end], told)
 
-    def hang_up(self):
-        self.wfile.flush()
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+    def refuse(self, code, message, commit=""):
+        told = {
+            "X-Error-Code": code,
+            "X-Error-Message": message,
+            "X-Repo-Commit": commit,
+        }
+        self.answer(404, json.dumps({"error": message}).encode(), told)
 
-    def refuse(self, status, code, message, headers=None):
-        self.json({"error": message}, status, {"X-Error-Code": code, **(headers or {})}, message)
-
-    def json(self, value, status=200, headers=None, message=None):
-        body = json.dumps(value).encode()
+    def answer(self, status, body, told):
         self.send_response(status)
-        for name, text in (headers or {}).items():
+        for name, text in {"Content-Length": str(len(body)), **told}.items():
             self.send_header(name, text)
-        if message:
-            self.send_header("X-Error-Message", message)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
 
-def _range(header: str | None, length: int) -> tuple[int, int]:
-    if not header:
-        return 0, length
-    first, last = header.removeprefix("bytes=").split("-")
-    return int(first or 0), int(last) + 1 if last else length
-
-
-def _entry(path: Path, folder: Path) -> dict:
-    oid = hashlib.sha1(path.read_bytes()).hexdigest()
-    name = path.relative_to(folder).as_posix()
-    return {"type": "file", "oid": oid, "size": path.stat().st_size, "path": name}
-
-
-def _directory(path: str) -> dict:
-    return {
-        "type": "directory",
-        "oid": hashlib.sha1(path.encode()).hexdigest(),
-        "size": 0,
-        "path": path,
-    }
-
-
-def _one_level(entries: list[dict], below: str) -> list[dict]:
-    depth = len(Path(below).parts) + 1
-    folders = {
-        "/".join(Path(e["path"]).parts[:depth])
-        for e in entries
-        if len(Path(e["path"]).parts) > depth
-    }
-    return [e for e in entries if len(Path(e["path"]).parts) == depth] + [
-        _directory(f) for f in sorted(folders)
-    ]
-
-
-@contextmanager
-def standing_in():
-    """A stand-in Hub that serves nothing yet; stopped at the end."""
-    hub = StandInHub()
-    try:
-        yield hub
-    finally:
-        hub.stop()
-
-
-def commit_of(text: str) -> str:
-    """A commit hash that depends on nothing but `text`."""
-    return hashlib.sha1(text.encode()).hexdigest()
-
-
-def write_set(folder: Path, configs: dict[str, dict[str, Any]], style: str = "") -> Path:
-    """A repository of Parquet files: {config: {split: Dataset}}, and the README that names them.
-
-    Configs lie in folders of their names, one called "default" in `data`. Types of the columns
-    stand in the Parquet files; in `style` "card" in the README instead. In `style` "plain" the
-    README says nothing about files.
-    """
-    import pyarrow.parquet
-    from datasets import DatasetInfo
-    from datasets.info import DatasetInfosDict
-    from huggingface_hub import DatasetCardData
-
-    fields = DatasetCardData(configs=[])
-    for config, splits in configs.items():
-        below = "data" if config == "default" else config
-        (folder / below).mkdir(parents=True, exist_ok=True)
-        for split, rows in splits.items():
-            table = rows.data.table.replace_schema_metadata(
-                None if style == "card" else rows.data.schema.metadata
-            )
-            pyarrow.parquet.write_table(table, folder / below / f"{split}-00000-of-00001.parquet")
-        files = [{"split": split, "path": f"{below}/{split}-*"} for split in splits]
-        fields["configs"].append({"config_name": config, "data_files": files})
-        if style == "card":
-            info = DatasetInfo(features=next(iter(splits.values())).features)
-            DatasetInfosDict({config: info}).to_dataset_card_data(fields)
-    if style == "plain":
-        fields = DatasetCardData(language="en")
-    (folder / "README.md").write_text(f"---\n{fields}\n---\n# A set\n", encoding="utf8")
-    return folder
-
-
-def write_model(folder: Path, kind: str, width: int = 96) -> Path:
-    """A tiny random masked language model with the packaged tokenizer, and files nobody needs.
-
-    Its weights are above 10 MB, the piece in which the Hub's client keeps what it has received.
-    """
-    import torch
-    from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertForMaskedLM
-
-    from helpers.checkpoints import base_tokenizer
-
-    torch.manual_seed(0)
-    if kind == "BERT":
-        sizes = {"hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": 2}
-        model = BertForMaskedLM(BertConfig(**sizes, intermediate_size=width))
-    else:
-        model = DistilBertForMaskedLM(
-            DistilBertConfig(dim=width, n_layers=1, n_heads=2, hidden_dim=width)
-        )
-    model.save_pretrained(folder)
-    base_tokenizer(kind).save_pretrained(folder)
-    for unwanted in ("pytorch_model.bin", "tf_model.h5", "coreml/model.safetensors", "README.md"):
-        (folder / unwanted).parent.mkdir(exist_ok=True)
-        (folder / unwanted).write_bytes(b"never fetched")
-    return folder
+def _entry(path, content=None):
+    oid, size = hashlib.sha1(path.encode()).hexdigest(), len(content or b"")
+    kind = "directory" if content is None else "file"
+    return {"type": kind, "oid": oid, "size": size, "path": path}

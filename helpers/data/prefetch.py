@@ -1,0 +1,144 @@
+"""Fetch what `full` needs beforehand: models and data sets, at commits written down.
+
+Said first: what it is, how big, whether there is room. A fetch that broke off is taken
+up by the same command. Afterwards `full` opens everything without a network.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers import profiles, ready_made
+from helpers.cache import record_revision, recorded_revisions
+from helpers.data.hub import PREFETCH, SETS, explained, find, load
+from helpers.errors import WorkbookError
+
+# exact names: bert-base-uncased also holds its weights in five other formats
+MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"]
+MODEL_FILES += ["tokenizer_config.json", "special_tokens_map.json"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One model or set at one commit; sizes in bytes. `unpacked`: what building takes."""
+
+    name: str
+    repo: str
+    commit: str
+    size: int
+    missing: int
+    unpacked: int
+
+
+def models() -> tuple[str, ...]:
+    """The Hub ids that `full` opens: two to start from, and those fine-tuned already."""
+    full = profiles.profile("full")
+    return full.bert, full.distilbert, *ready_made.HUB.values()
+
+
+def plan(names: Iterable[str], pinned: Mapping[str, str] | None = None) -> list[Part]:
+    """What fetching these sets and models takes; asks the Hub, fetches nothing big.
+
+    A revision comes from `pinned`, else from what was recorded, else from the profile,
+    else it is the newest; sets of one repository get the same. Raises `WorkbookError`.
+    """
+    known = profiles.HUB_REVISIONS | recorded_revisions() | dict(pinned or {})
+    repos = {name: name if name in models() else find(name).repo for name in names}
+    parts = []
+    for name, repo in repos.items():
+        with explained(repo, known.get(repo, "")):
+            parts.append(_part(name, repo, known.get(repo)))
+        known[repo] = parts[-1].commit
+    return parts
+
+
+def _part(name: str, repo: str, revision: str | None) -> Part:
+    from huggingface_hub import HfApi, snapshot_download
+
+    kind = "dataset" if name in SETS else "model"
+    commit = str(HfApi().repo_info(repo, repo_type=kind, revision=revision).sha)
+    files, needed, unpacked = MODEL_FILES, MODEL_FILES[:2], 0
+    if kind == "dataset":
+        files, unpacked = _files_of_set(name, commit)
+        needed = files
+    found = snapshot_download(
+        repo, repo_type=kind, revision=commit, allow_patterns=files, dry_run=True
+    )
+    if lost := {*needed} - {file.filename for file in found}:
+        where = f"{repo} at revision {commit[:12]}"
+        raise WorkbookError(f"{where} has no {', '.join(sorted(lost))}")
+    missing = sum(file.file_size for file in found if not file.is_cached)
+    return Part(name, repo, commit, sum(f.file_size for f in found), missing, unpacked)
+
+
+def _files_of_set(name: str, commit: str) -> tuple[list[str], int]:
+    """(the files that `load_dataset` fetches, bytes of what it then builds of them)."""
+    from datasets import load_dataset_builder
+
+    repo, config = SETS[name].repo, SETS[name].config
+    builder = load_dataset_builder(repo, config, revision=commit)
+    if builder.hash != commit:
+        raise ValueError(f"`datasets` cannot read {commit[:12]}")
+    urls = [url for urls in builder.config.data_files.values() for url in urls]
+    paths = [url.partition(f"@{commit}/")[2] for url in urls]
+    built = Path(builder.cache_dir).exists()
+    return paths, 0 if built else builder.info.dataset_size or 0
+
+
+def check_room(parts: Iterable[Part]) -> tuple[int, int]:
+    """(bytes that the parts take, bytes free), where that is tightest.
+
+    Raises `WorkbookError` when a disk has too little.
+    """
+    from datasets import config
+    from huggingface_hub import constants
+
+    takes = [(part.missing, part.unpacked) for part in parts]
+    caches = (Path(constants.HF_HUB_CACHE), Path(config.HF_DATASETS_CACHE))
+    disks: dict[int, tuple[int, Path]] = {}
+    for cache, needs in zip(caches, zip(*takes, strict=True), strict=True):
+        there = next(place for place in (cache, *cache.parents) if place.exists())
+        disk = there.stat().st_dev
+        disks[disk] = (disks.get(disk, (0, there))[0] + sum(needs), there)
+    rooms = [(n, shutil.disk_usage(there).free, there) for n, there in disks.values()]
+    need, free, there = min(rooms, key=lambda room: room[1] - room[0])
+    if need > free:
+        raise WorkbookError(
+            f"too little room: {size(need)} needed and {size(free)} free on the disk of "
+            f"{there}; fetch less, or set HF_HOME to a folder on a larger disk"
+        )
+    return need, free
+
+
+def size(count: float) -> str:
+    """Bytes for people, decimal as disks and the Hub count them: 440MB."""
+    from tqdm import tqdm
+
+    return tqdm.format_sizeof(count, "B")
+
+
+def fetch(parts: Iterable[Part], say: Callable[[str], None] = print) -> None:
+    """Fetch the parts, build the sets, and record each revision when its part is whole.
+
+    Raises `WorkbookError` when the connection fails or a set is not what the table says;
+    what is finished stays, and the same call goes on from there.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    for part in parts:
+        if part.name in SETS:
+            rows = load(part.name, revision=part.commit).num_rows.values()
+            say(f"{part.name}: {' + '.join(f'{count:,}' for count in rows)} rows")
+        else:
+            with explained(part.repo, part.commit):
+                newest = HfApi().model_info(part.repo).sha == part.commit
+                # with "main", plain from_pretrained(name) finds it offline too
+                for at in (part.commit, "main")[: 1 + newest]:
+                    snapshot_download(
+                        part.repo, revision=at, allow_patterns=MODEL_FILES
+                    )
+            say(f"{part.name}: fetched")
+        record_revision(part.repo, part.commit)
