@@ -57,7 +57,8 @@ SETS = {
     "qqp": HubSet(GLUE, "qqp", CLASS, "text=question1 text_pair=question2 label", DEV),
     "stsb": HubSet(GLUE, "stsb", "similarity", f"{PAIR} score=label", DEV),
     "mnli": HubSet(
-        GLUE, "mnli", CLASS, "text=premise text_pair=hypothesis label", f"{DEV}_matched"),
+        GLUE, "mnli", CLASS, "text=premise text_pair=hypothesis label",
+        f"{DEV}_matched"),
     "qnli": HubSet(GLUE, "qnli", CLASS, "text=question text_pair=sentence label", DEV),
     "rte": HubSet(GLUE, "rte", CLASS, f"{PAIR} label", DEV),
     "wnli": HubSet(GLUE, "wnli", CLASS, f"{PAIR} label", DEV),
@@ -90,7 +91,7 @@ def find(name: str) -> HubSet:
 def load(
     name: str, split: str | None = None, limit: int | None = None, revision: str = ""
 ) -> DatasetDict:
-    """The set `name`, "train" and "test" or the `split` asked for, in its head's schema.
+    """The set `name`, "train" and "test" or the `split` asked for, in its schema.
 
     `limit`: at most so many rows of a split, taken evenly from all of it. `revision`: a
     commit or branch; by default the recorded one, else the newest, which is recorded.
@@ -119,7 +120,7 @@ def load(
 
 
 def _read(hub_set: HubSet, revision: str) -> tuple[DatasetDict, str]:
-    """(the set as the Hub has it, its commit); fetched only if it was not built here."""
+    """(the set as the Hub has it, its commit); fetched unless it was built here."""
     from datasets import load_dataset
     from datasets.packaged_modules.cache.cache import Cache
     from huggingface_hub import HfApi
@@ -160,14 +161,14 @@ def _in_schema(hub_set: HubSet, rows: Dataset, limit: int | None) -> Dataset:
 
 
 def _choices(row: dict[str, Any]) -> dict[str, Any]:
-    """As BERT's authors read SWAG: a sentence; the next one's start with each ending."""
+    """As BERT's authors read SWAG: a sentence, the next one's start and an ending."""
     endings = [f"{row['start']} {row[f'ending{i}']}" for i in range(CHOICES)]
     return {"context": row["context"], "choices": endings, "label": row["label"]}
 
 
 @contextmanager
 def explained(repo: str, at: str, command: str = PREFETCH) -> Iterator[None]:
-    """Turn what goes wrong with `repo` at a revision into one line, a `WorkbookError`."""
+    """Turn what goes wrong with `repo` at a revision into one line."""
     from huggingface_hub import errors
 
     try:

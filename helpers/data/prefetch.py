@@ -13,17 +13,18 @@ from pathlib import Path
 
 from helpers import profiles, ready_made
 from helpers.cache import record_revision, recorded_revisions
-from helpers.data.hub import PREFETCH, SETS, explained, find, load
+from helpers.data.hub import SETS, explained, find, load
 from helpers.errors import WorkbookError
 
 # exact names: bert-base-uncased also holds its weights in five other formats
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"]
 MODEL_FILES += ["tokenizer_config.json", "special_tokens_map.json"]
+UNPACKED = 4  # how much larger a set is than its files, where its card is silent
 
 
 @dataclass(frozen=True)
 class Part:
-    """One model or set at one commit; sizes in bytes. `unpacked`: what building takes."""
+    """One model or set at one commit, in bytes. `unpacked`: what building takes."""
 
     name: str
     repo: str
@@ -34,7 +35,7 @@ class Part:
 
 
 def models() -> tuple[str, ...]:
-    """The Hub ids that `full` opens: two to start from, and those fine-tuned already."""
+    """The models that `full` opens: two to start from, and two fine-tuned already."""
     full = profiles.profile("full")
     return full.bert, full.distilbert, *ready_made.HUB.values()
 
@@ -56,14 +57,31 @@ def plan(names: Iterable[str], pinned: Mapping[str, str] | None = None) -> list[
 
 
 def _part(name: str, repo: str, revision: str | None) -> Part:
-    from huggingface_hub import HfApi, snapshot_download
+    from datasets import load_dataset_builder
+    from huggingface_hub import HfApi
 
-    kind = "dataset" if name in SETS else "model"
-    commit = str(HfApi().repo_info(repo, repo_type=kind, revision=revision).sha)
-    files, needed, unpacked = MODEL_FILES, MODEL_FILES[:2], 0
-    if kind == "dataset":
-        files, unpacked = _files_of_set(name, commit)
-        needed = files
+    if name not in SETS:
+        commit = str(HfApi().model_info(repo, revision=revision).sha)
+        size, missing = _sizes(repo, "model", commit, MODEL_FILES, MODEL_FILES[:2])
+        return Part(name, repo, commit, size, missing, 0)
+    commit = str(HfApi().dataset_info(repo, revision=revision).sha)
+    builder = load_dataset_builder(repo, SETS[name].config, revision=commit)
+    if builder.hash != commit:
+        raise ValueError(f"`datasets` cannot read {commit[:12]}")
+    urls = [url for urls in builder.config.data_files.values() for url in urls]
+    paths = [url.partition(f"@{commit}/")[2] for url in urls]
+    size, missing = _sizes(repo, "dataset", commit, paths, paths)
+    built = Path(builder.cache_dir).exists()
+    unpacked = 0 if built else builder.info.dataset_size or UNPACKED * size
+    return Part(name, repo, commit, size, missing, unpacked)
+
+
+def _sizes(
+    repo: str, kind: str, commit: str, files: list[str], needed: list[str]
+) -> tuple[int, int]:
+    """Bytes of the files, and of those among them that are still to be fetched."""
+    from huggingface_hub import snapshot_download
+
     found = snapshot_download(
         repo, repo_type=kind, revision=commit, allow_patterns=files, dry_run=True
     )
@@ -71,21 +89,7 @@ def _part(name: str, repo: str, revision: str | None) -> Part:
         where = f"{repo} at revision {commit[:12]}"
         raise WorkbookError(f"{where} has no {', '.join(sorted(lost))}")
     missing = sum(file.file_size for file in found if not file.is_cached)
-    return Part(name, repo, commit, sum(f.file_size for f in found), missing, unpacked)
-
-
-def _files_of_set(name: str, commit: str) -> tuple[list[str], int]:
-    """(the files that `load_dataset` fetches, bytes of what it then builds of them)."""
-    from datasets import load_dataset_builder
-
-    repo, config = SETS[name].repo, SETS[name].config
-    builder = load_dataset_builder(repo, config, revision=commit)
-    if builder.hash != commit:
-        raise ValueError(f"`datasets` cannot read {commit[:12]}")
-    urls = [url for urls in builder.config.data_files.values() for url in urls]
-    paths = [url.partition(f"@{commit}/")[2] for url in urls]
-    built = Path(builder.cache_dir).exists()
-    return paths, 0 if built else builder.info.dataset_size or 0
+    return sum(file.file_size for file in found), missing
 
 
 def check_room(parts: Iterable[Part]) -> tuple[int, int]:
@@ -107,8 +111,8 @@ def check_room(parts: Iterable[Part]) -> tuple[int, int]:
     need, free, there = min(rooms, key=lambda room: room[1] - room[0])
     if need > free:
         raise WorkbookError(
-            f"too little room: {size(need)} needed and {size(free)} free on the disk of "
-            f"{there}; fetch less, or set HF_HOME to a folder on a larger disk"
+            f"too little room: {size(need)} needed and {size(free)} free on the disk "
+            f"of {there}; fetch less, or set HF_HOME to a folder on a larger disk"
         )
     return need, free
 
@@ -121,10 +125,10 @@ def size(count: float) -> str:
 
 
 def fetch(parts: Iterable[Part], say: Callable[[str], None] = print) -> None:
-    """Fetch the parts, build the sets, and record each revision when its part is whole.
+    """Fetch the parts, build the sets, and record a revision when its part is whole.
 
-    Raises `WorkbookError` when the connection fails or a set is not what the table says;
-    what is finished stays, and the same call goes on from there.
+    Raises `WorkbookError` when the connection fails or a set is not what the table
+    says; what is finished stays, and the same call goes on from there.
     """
     from huggingface_hub import HfApi, snapshot_download
 
@@ -140,5 +144,5 @@ def fetch(parts: Iterable[Part], say: Callable[[str], None] = print) -> None:
                     snapshot_download(
                         part.repo, revision=at, allow_patterns=MODEL_FILES
                     )
-            say(f"{part.name}: fetched")
+            say(f"{part.name}: {size(part.size)}")
         record_revision(part.repo, part.commit)
