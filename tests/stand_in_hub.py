@@ -21,10 +21,12 @@ from urllib.parse import unquote, urlsplit
 
 from conftest import ROOT
 
-LAYOUTS = json.loads((ROOT / "data" / "measurements" / "hub_layouts.json").read_text())
+LAYOUT = json.loads((ROOT / "data" / "measurements" / "hub_layouts.json").read_text())
 NOWHERE = "http://127.0.0.1:9"  # does not answer: the way to the real Hub is closed
-_API = r"/api/(models|datasets)/(.+?)(?:/(revision|tree)/([^/]+)/?(.*))?"
-_FILE = r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)"
+PATH = re.compile(
+    r"(?:/cdn)?/(?:api/)?(?:(models|datasets)/)?(.+?)"
+    r"(?:/(revision|tree|resolve)/([^/]+)/?(.*))?"
+)
 
 
 def commit_of(text):
@@ -34,59 +36,50 @@ def commit_of(text):
 
 def dataset_files(layout, rows):
     """{path: content}; types stand in the card, or where there is none in the infos."""
-    import pyarrow.parquet as pq
     import yaml
-    from datasets import Dataset, Features
+    from datasets import Features
 
-    files, card, older = dict.fromkeys(layout["files"], b""), [], {}
-    for config in layout["configs"]:
-        name, features = (
-            config["config_name"],
-            Features._from_yaml_list(config["features"]),
-        )
-        folder = config.get("data_files", [{"path": "data/"}])[0]["path"].split("/")[0]
-        counts = {}
-        for path in [p for p in files if p.startswith(f"{folder}/")]:
-            split = path.split("/")[1].partition("-")[0]
-            made = [_row(features, f"{name} {split}", i) for i in range(rows)]
-            table = Dataset.from_list(made, features=features).data.table
-            pq.write_table(table.replace_schema_metadata(None), sink := io.BytesIO())
-            files[path], counts[split] = sink.getvalue(), counts.get(split, 0) + rows
-        splits = [
-            {"name": s, "num_bytes": 9, "num_examples": counts[s]} for s in counts
-        ]
-        info = {"config_name": name, "features": config["features"], "splits": splits}
-        card.append(info | {"dataset_size": 9_000_000})
-        older[name] = {"features": features.to_dict()}
-    keys = ("config_name", "data_files", "default")
-    configs = [{k: c[k] for k in keys if k in c} for c in layout["configs"]]
-    head = yaml.safe_dump({"dataset_info": card, "configs": configs}, sort_keys=False)
-    texts = {"README.md": f"---\n{head}---\n", "dataset_infos.json": json.dumps(older)}
-    return files | {path: texts[path].encode() for path in files if path in texts}
+    configs, kept = layout["configs"], ("config_name", "features")
+    info = [{key: config[key] for key in kept} for config in configs]
+    files = [{key: c[key] for key in c if key != "features"} for c in configs]
+    head = yaml.safe_dump({"dataset_info": info, "configs": files}, sort_keys=False)
+    typed = {c["config_name"]: Features._from_yaml_list(c["features"]) for c in configs}
+    infos = {name: {"features": columns.to_dict()} for name, columns in typed.items()}
+    made = {"README.md": f"---\n{head}---\n", "dataset_infos.json": json.dumps(infos)}
+    made = {path: made.get(path, "").encode() for path in layout["files"]}
+    for name, columns in typed.items():
+        below = "data/" if name in ("default", "lhoestq--conll2003") else f"{name}/"
+        for path in [path for path in made if path.startswith(below)]:
+            split = path.removeprefix(below).partition("-")[0]
+            made[path] = _parquet(columns, f"{name} {split}", rows)
+    return made
 
 
-def _row(features, text, i):
-    row = {name: _value(f, f"{text} {name} {i}", i) for name, f in features.items()}
-    if " test" in text and {"idx", "fold-ind"} & {*features}:
-        row["label"] = -1  # hidden, as GLUE and SWAG have it
-    if "answers" in features:
-        found = (
-            ([], []) if "v2" in text and i % 3 == 0 else (["context"], [len(text) + 1])
-        )
-        row["answers"] = dict(zip(("text", "answer_start"), found, strict=True))
-    if text.startswith("wikitext"):
-        row["text"] = ("", " = Title = \n", f" {text} line {i} . \n")[i % 3]
-    return row
+def _parquet(columns, text, rows):
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    def row(i):
+        made = {name: _value(f, f"{text} {name} {i}", i) for name, f in columns.items()}
+        if "answers" in columns:
+            made["answers"] = {"text": ["context"], "answer_start": [len(text) + 1]}
+        lines = ("", " = Title = \n", f" {text} line {i} . \n")
+        return made | ({"text": lines[i % 3]} if text.startswith("wikitext") else {})
+
+    table = Dataset.from_list(
+        [row(i) for i in range(rows)], features=columns
+    ).data.table
+    pq.write_table(table.replace_schema_metadata(None), sink := io.BytesIO())
+    return sink.getvalue()
 
 
 def _value(feature, text, i):
-    if isinstance(feature, dict):
-        return None
     if hasattr(feature, "feature"):
         return [_value(feature.feature, text, j) for j in (0, 0, i)]
     if hasattr(feature, "names"):
         return i % len(feature.names)
-    return {"string": text, "float32": i % 11 / 2, "bool": True}.get(feature.dtype, i)
+    kind = getattr(feature, "dtype", "answers")
+    return {"string": text, "float32": i % 11 / 2, "bool": True}.get(kind, i)
 
 
 def model_files(layout, folder):
@@ -95,13 +88,12 @@ def model_files(layout, folder):
 
     from helpers.checkpoints import base_tokenizer
 
-    kind = getattr(transformers, layout["class"])
+    kind, tokenizer = getattr(transformers, layout["class"]), base_tokenizer()
     sizes = {"hidden_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2}
     kind(kind.config_class(**sizes)).save_pretrained(folder)
     made = {path.name: path.read_bytes() for path in folder.iterdir()}
-    tokenizer = base_tokenizer()
     pieces = sorted(tokenizer.vocab, key=tokenizer.vocab.get)
-    made["vocab.txt"] = ("\n".join(pieces) + "\n").encode()
+    made["vocab.txt"] = "".join(f"{piece}\n" for piece in pieces).encode()
     made["tokenizer.json"] = tokenizer.backend_tokenizer.to_str().encode()
     made["tokenizer_config.json"] = b'{"do_lower_case": true, "model_max_length": 512}'
     return {path: made.get(path, b"never fetched") for path in layout["files"]}
@@ -124,15 +116,15 @@ class StandInHub:
 
     def python(self, home, code, **more):
         """Run code in a fresh process that knows only this Hub; caches in `home`."""
-        environment = {
-            **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOWHERE),
+        environment = os.environ | {
             "HF_ENDPOINT": f"http://127.0.0.1:{self.port}", "HF_HOME": str(home / "hf"),
-            "WORKBOOK_HOME": str(home / "workbook"), "NO_PROXY": "127.0.0.1,localhost",
-            "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "WORKBOOK_HOME": str(home / "workbook"), "HF_HUB_OFFLINE": "0",
+            "HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "ALL_PROXY": NOWHERE,
+            "NO_PROXY": "127.0.0.1,localhost", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }  # fmt: skip
         return subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
-            env=os.environ | environment | more, timeout=300,
+            env=environment | more, timeout=300,
         )  # fmt: skip
 
 
@@ -145,60 +137,53 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         hub, path = self.server.hub, unquote(urlsplit(self.path).path)
         hub.requests.append((self.command, path, self.headers.get("Range", "")))
-        if api := re.fullmatch(_API, path):
-            kind, repo, what, revision, name = api.groups()
-        elif file := re.fullmatch(_FILE, path.removeprefix("/cdn")):
-            kind, repo, revision, name = file.groups()
-            kind = "datasets" if kind else "models"
-        else:
-            return self.answer(404, {"X-Error-Message": f"no page {path}"})
+        kind, repo, what, revision, name = PATH.fullmatch(path).groups()
         if repo in hub.moved:
             return self.answer(
                 307, {"Location": self.path.replace(repo, hub.moved[repo])}
             )
-        commits = hub.repos.get((kind, repo), {})
+        commits = hub.repos.get((kind or "models", repo), {})
         commit = next(reversed(commits), "") if revision in (None, "main") else revision
         if commit not in commits:
             code = "RevisionNotFound" if commits else "RepoNotFound"
             return self.answer(404, {"X-Error-Code": code})
-        if api:
-            return self.listing(repo, commit, commits[commit], what, name)
-        return self.file(f"{repo}/{name}", commit, commits[commit].get(name), path)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def listing(self, repo, commit, files, what, below):
+        files, told = commits[commit], {"X-Repo-Commit": commit}
+        if what == "resolve" and name not in files:
+            return self.answer(404, told | {"X-Error-Code": "EntryNotFound"})
+        if what == "resolve":
+            return self.file(
+                f"{repo}/{name}", files[name], told, path.startswith("/cdn/")
+            )
         found = {
             "id": repo,
             "sha": commit,
             "siblings": [{"rfilename": p} for p in files],
         }
-        if what == "tree":
-            folders = {
-                str(d): None for p in files for d in PurePosixPath(p).parents[:-1]
-            }
-            every, deep = folders | files, "recursive=true" in self.path.lower()
-            here = [p for p in every if str(PurePosixPath(p).parent) == (below or ".")]
-            found = [_entry(path, every[path]) for path in (every if deep else here)]
-        self.answer(
-            200, {"Content-Type": "application/json"}, json.dumps(found).encode()
-        )
+        body = json.dumps(self.tree(files, name) if what == "tree" else found)
+        return self.answer(200, {"Content-Type": "application/json"}, body.encode())
 
-    def file(self, name, commit, content, path):
-        told = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-        if content is None:
-            return self.answer(404, told | {"X-Error-Code": "EntryNotFound"})
-        told["ETag"] = told["X-Linked-Etag"] = (
-            f'"{hashlib.sha256(content).hexdigest()}"'
-        )
-        told["X-Linked-Size"] = str(len(content))
-        if name.endswith((".parquet", ".safetensors")) and not path.startswith("/cdn"):
+    do_HEAD = do_GET  # noqa: N815
+
+    def tree(self, files, below):
+        folders = {str(d): None for p in files for d in PurePosixPath(p).parents[:-1]}
+        every, deep = folders | files, "recursive=true" in self.path.lower()
+        return [
+            {"type": "directory" if content is None else "file", "path": path,
+             "oid": commit_of(path), "size": len(content or b"")}
+            for path, content in every.items()
+            if deep or str(PurePosixPath(path).parent) == (below or ".")
+        ]  # fmt: skip
+
+    def file(self, name, content, told, is_cdn):
+        size, tag = len(content), f'"{hashlib.sha256(content).hexdigest()}"'
+        told |= {"ETag": tag, "X-Linked-Etag": tag, "X-Linked-Size": str(size)}
+        if name.endswith((".parquet", ".safetensors")) and not is_cdn:
             there = f"http://localhost:{self.server.hub.port}/cdn{self.path}"
             return self.answer(302, told | {"Location": there})
         first = int(self.headers.get("Range", "bytes=0-")[6:].partition("-")[0])
-        told |= {"Content-Length": str(len(content) - first)}
+        told |= {"Content-Length": str(size - first)}
         if first:
-            told["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
+            told["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
         stop, times = self.server.hub.breaks.get(name, (None, 0))
         self.answer(
             206 if first else 200, told, content[first : stop if times else None]
@@ -214,8 +199,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def _entry(path, content):
-    kind, size = "directory" if content is None else "file", len(content or b"")
-    return {"type": kind, "oid": commit_of(path), "size": size, "path": path}

@@ -6,8 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from stand_in_hub import NOWHERE, StandInHub, commit_of, dataset_files, model_files
-from stand_in_hub import LAYOUTS as LAYOUT
+from stand_in_hub import LAYOUT, StandInHub, commit_of, dataset_files, model_files
 
 from helpers import cache
 from helpers.data import hub as sets
@@ -77,23 +76,24 @@ def loaded(hub, tmp_path_factory):
 
 @pytest.mark.parametrize("name", sets.SETS)
 def test_each_set_is_in_the_schema_of_its_head(loaded, name):
-    hub_set = sets.SETS[name]
-    configs = {c["config_name"]: c for c in LAYOUT["datasets"][hub_set.repo]["configs"]}
-    config = configs.get(hub_set.config) or configs["lhoestq--conll2003"]
+    at = sets.SETS[name]
+    configs = {c["config_name"]: c for c in LAYOUT["datasets"][at.repo]["configs"]}
+    config = configs.get(at.config) or configs["lhoestq--conll2003"]
     types = {c["name"]: c.get("sequence", c.get("dtype")) for c in config["features"]}
-    (label,) = [
-        types[t] for t, o in hub_set.columns.items() if o in ("label", "tags")
-    ] or [0]
+    labels = [types[t] for t, ours in at.columns.items() if ours in ("label", "tags")]
     names = (
-        label["class_label"]["names"].values() if hub_set.head in schemas.NAMED else ()
+        labels[0]["class_label"]["names"].values() if at.head in schemas.NAMED else ()
     )
-    pair = hub_set.head == "classification" and "text_pair" in hub_set.named
-    expected = str(dict(schemas.features(hub_set.head, list(names), pair=pair)))
+    pair = at.head == "classification" and "text_pair" in at.named
+    expected = schemas.features(at.head, list(names), pair=pair)
     assert list(loaded[name]) == ["train", "test"]
-    for features, rows in loaded[name].values():
-        assert features == expected
-        assert len(rows) == (ROWS if hub_set.head != "corpus" else ROWS * 2 // 3)
-        assert not [row for row in rows if None in row.values() or -1 in row.values()]
+    for split, (features, rows) in loaded[name].items():
+        assert features == str(dict(expected))
+        assert len(rows) == (ROWS if at.head != "corpus" else ROWS * 2 // 3)
+        assert (
+            f"{config['config_name']} {at.test if split == 'test' else split}"
+            in str(rows)
+        )
 
 
 @pytest.mark.parametrize(
@@ -103,22 +103,18 @@ def test_each_set_is_in_the_schema_of_its_head(loaded, name):
         "stsb": ("stsb validation sentence1 1", "stsb validation sentence2 1", 0.5),
         "go_emotions": ("simplified test text 1", [0, 0, 1]),
         "conll2003": (["lhoestq--conll2003 test tokens 1"] * 3, [0, 0, 1]),
+        "squad_v2": (
+            "squad_v2 validation context 1", "squad_v2 validation question 1",
+            {"text": ["context"], "answer_start": [20]}),
+        "swag": (
+            "regular validation sent1 1",
+            [f"regular validation sent2 1 regular validation ending{i} 1" for i in range(4)],
+            1),
         "wikitext": ("wikitext-2-raw-v1 test line 2 .",),
     }.items(),
-)
+)  # fmt: skip
 def test_columns_land_where_they_belong(loaded, name, row):
     assert tuple(loaded[name]["test"][1][1].values()) == row
-
-
-def test_splits_answers_and_choices_are_those_of_the_set(loaded):
-    rows = {name: loaded[name]["test"][1] for name in sets.SETS}
-    assert rows["mnli"][0]["text"] == "mnli validation_matched premise 0"
-    ending = "regular validation sent2 1 regular validation ending3 1"
-    assert rows["swag"][1]["choices"][3] == ending
-    for row in (*rows["squad"], *rows["squad_v2"]):
-        for text, start in zip(*row["answers"].values(), strict=True):
-            assert row["context"][start : start + len(text)] == text
-    assert sum(not row["answers"]["text"] for row in rows["squad_v2"]) == ROWS / 3
     few = [row["text"] for row in loaded["few"]["test"][1]]  # evenly from all of it
     assert few == [f"plain_text test text {i}" for i in (0, 7, 15, 22)]
 
@@ -141,10 +137,10 @@ def test_a_set_that_changed_is_one_clear_line(monkeypatch, columns, test, words)
     rows = Dataset.from_dict(dict(zip(columns, (["a"], [0]), strict=True)))
     found = DatasetDict({"train": rows, test: rows})
     monkeypatch.setattr(sets, "_read", lambda *_: (found, "a" * 40))
-    with pytest.raises(WorkbookError, match=re.escape(words)) as raised:
+    known = "pin a commit, `workbook prefetch --revisions FILE`"
+    line = f"^{GLUE} at revision aaaaaaaaaaaa: {re.escape(words)}.*{known}$"
+    with pytest.raises(WorkbookError, match=line):
         sets.load("sst2", revision="a" * 40)
-    assert str(raised.value).startswith(f"{GLUE} at revision aaaaaaaaaaaa: ")
-    assert "pin a commit, `workbook prefetch --revisions FILE`" in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +156,8 @@ def test_a_set_that_changed_is_one_clear_line(monkeypatch, columns, test, words)
     ],
 )
 def test_a_wrong_request_is_one_clear_line(arguments, words):
-    with pytest.raises(WorkbookError, match=words) as raised:
+    with pytest.raises(WorkbookError, match=f"^[^\n]*{words}[^\n]*$"):
         sets.load(*arguments)
-    assert "\n" not in str(raised.value)
 
 
 @pytest.fixture(scope="module")
@@ -190,28 +185,20 @@ def story(hub, tmp_path_factory):
     return told
 
 
-def test_sizes_and_room_are_told_before_anything_is_fetched(story):
+def test_a_fetch_says_what_it_takes_and_goes_on_where_it_broke(story):
     lines = story.broken.stdout.splitlines()
     assert re.match(
         rf"bert-base-uncased +\S+MB +{HUB_REVISIONS['bert-base-uncased'][:12]}",
         lines[0],
     )
     assert re.match(rf"sst2 \({GLUE}\) +\S+kB +{commit_of(GLUE)[:12]}$", lines[4])
-    room = r"to fetch: (\S+MB) of \1; takes up to \S+MB on a disk with \S+ free$"
-    assert re.match(room, lines[6])
-
-
-def test_a_connection_that_breaks_is_taken_up(story):
-    weights = f"resolve/{HUB_REVISIONS['bert-base-uncased']}/model.safetensors"
-    got = [
-        at for how, path, at in story.first if how == "GET" and path.endswith(weights)
-    ]
-    assert got == ["", f"bytes={10 * 2**20}-"]  # in mid file: the client keeps 10 MiB
+    assert re.match(
+        r"to fetch: (\S+) of \1; takes up to \S+ on a disk with \S+ free$", lines[6]
+    )
     assert story.broken.returncode == 1
-    assert re.search(
-        f"^Error: rajpurkar/squad at revision .* run `workbook prefetch --sets squad` "
-        "again with a network, finished files are kept$",
-        story.broken.stderr.strip().splitlines()[-1],
+    last = story.broken.stderr.strip().splitlines()[-1]
+    assert re.match(
+        "Error: rajpurkar/squad at revision .* run `workbook prefetch --sets sq", last
     )
     assert {*story.then} == {*prefetch.models(), GLUE}
     assert story.again.returncode == 0, story.again.stderr
@@ -221,14 +208,15 @@ def test_a_connection_that_breaks_is_taken_up(story):
     }
     assert story.again.stdout.count(", here already") == 5
     assert "\nsst2: 30 + 30 rows\nsquad: 30 + 30 rows\n" in story.again.stdout
-    assert f"its revisions are in {story.file}" in story.again.stdout
 
 
 def test_of_a_model_only_safetensors_config_and_tokenizer_are_fetched(story):
-    paths = [path for _, path, _ in story.first if "/resolve/" in path]
-    names = {p.rsplit("/", 1)[1] for p in paths if not re.match("(/cdn)?/datasets/", p)}
-    assert names <= set(prefetch.MODEL_FILES)
-    assert not [path for path in paths if "/onnx/" in path or "unsupervised" in path]
+    asked = [(how, path, at) for how, path, at in story.first if "/resolve/" in path]
+    models = [path for _, path, _ in asked if "/datasets/" not in path]
+    assert {path.rsplit("/", 1)[1] for path in models} <= {*prefetch.MODEL_FILES}
+    assert not [path for path in models if "/onnx/" in path]
+    ranges = [at for _, path, at in asked if path.startswith("/cdn/google-bert/")]
+    assert ranges == ["", f"bytes={10 * 2**20}-"]  # broken off, taken up in mid file
 
 
 def test_afterwards_all_of_it_opens_offline_and_a_class_gets_the_same(story):
@@ -240,63 +228,34 @@ def test_afterwards_all_of_it_opens_offline_and_a_class_gets_the_same(story):
     assert story.given.stdout.endswith("\n[30, 3, 30]\n"), story.given.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ((), "say what: --models, --all, or --sets with names of cola, sst2"),
-        (
-            ("--sets", "sst2", "sst-2"),
-            "Error: no Hub set is called 'sst-2'; there are cola",
-        ),
-        (
-            ("--all", "--revisions", "none.json"),
-            "Error: none.json cannot be read (No such",
-        ),
-        (
-            ("--models",),
-            "Error: bert-base-uncased at revision 86b5e0934494: Cannot reach",
-        ),
-    ],
-)
-def test_a_bad_request_is_refused_before_the_hub_is_asked(arguments, words):
+def test_a_request_for_nothing_says_what_there_is():
     from click.testing import CliRunner
 
     from helpers.cli import main
 
-    done = CliRunner().invoke(main, ["prefetch", *arguments])
-    assert done.exit_code != 0
-    assert words in done.output
+    said = CliRunner().invoke(main, ["prefetch"]).output
+    assert "say what: --models, --all, or --sets with names of cola, sst2" in said
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("{", "expected one JSON object, {repository: commit}"),
-        ("[]", "expected one JSON object, {repository: commit}"),
-        ('{"a/b": 3}', "expected one JSON object, {repository: commit}"),
-        ('{"a/b": "main"}', "the revision of a/b is 'main'; expected 40 hex digits"),
-    ],
-)
-def test_a_bad_file_of_revisions_is_one_clear_line(tmp_path, content, words):
-    path = tmp_path / "class.json"
-    path.write_text(content)
-    with pytest.raises(WorkbookError, match=re.escape(f"{path}: {words}")):
-        cache.recorded_revisions(path)
-
-
-def test_revisions_are_kept_side_by_side(tmp_path, monkeypatch):
+def test_revisions_are_kept_side_by_side_and_checked(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBOOK_HOME", str(tmp_path))
     assert cache.recorded_revisions() == {}
     for repo, digit in (("a/b", "1"), ("c", "2"), ("a/b", "3")):
         cache.record_revision(repo, digit * 40)
     assert cache.recorded_revisions() == {"a/b": "3" * 40, "c": "2" * 40}
+    for content, words in (
+        ("{", "expected one JSON object, {repository: commit}"),
+        ("[]", "expected one JSON object, {repository: commit}"),
+        ('{"a/b": 3}', "expected one JSON object, {repository: commit}"),
+        ('{"a/b": "main"}', "the revision of a/b is 'main'; expected 40 hex digits"),
+    ):
+        cache.revisions_file().write_text(content)
+        with pytest.raises(WorkbookError, match=re.escape(f"revisions.json: {words}")):
+            cache.recorded_revisions()
 
 
 def test_too_little_room_is_told_before_the_fetch(monkeypatch):
-    parts = [
-        prefetch.Part("a", "a", "0" * 40, 440, 400, 0),
-        prefetch.Part("b", "b", "0" * 40, 10, 10, 60),
-    ]
+    parts = [prefetch.Part("a", "a", "0", 440, *need) for need in ((400, 0), (10, 60))]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=470))
     assert prefetch.check_room(parts) == (470, 470)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=469))
