@@ -21,7 +21,7 @@ from helpers.data.schemas import CHOICES, NAMED, features
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import Dataset, DatasetBuilder, DatasetDict
 
 PREFETCH = "workbook prefetch"
 GLUE, CLASS, DEV = "nyu-mll/glue", "classification", "validation"
@@ -82,9 +82,8 @@ SETS = {
 def find(name: str) -> HubSet:
     """The set of this name in the table; `WorkbookError` when there is none."""
     if name not in SETS:
-        raise WorkbookError(
-            f"no Hub set is called {name!r}; there are {', '.join(SETS)}"
-        )
+        there = ", ".join(SETS)
+        raise WorkbookError(f"no Hub set is called {name!r}; there are {there}")
     return SETS[name]
 
 
@@ -121,35 +120,40 @@ def load(
 
 def _read(hub_set: HubSet, revision: str) -> tuple[DatasetDict, str]:
     """(the set as the Hub has it, its commit); fetched unless it was built here."""
-    from datasets import load_dataset
     from datasets.packaged_modules.cache.cache import Cache
-    from huggingface_hub import HfApi
 
-    repo, config = hub_set.repo, hub_set.config
     # load_dataset alone asks the Hub every time, and offline takes what was built last
-    place = {"repo_id": repo, "dataset_name": repo.partition("/")[2]}
-    built = Cache(config_name=config, hash=revision or "none", **place)
+    place = {"repo_id": hub_set.repo, "dataset_name": hub_set.repo.partition("/")[2]}
+    built = Cache(config_name=hub_set.config, hash=revision or "none", **place)
     if Path(built.cache_dir).exists():
         return built.as_dataset(), revision
-    commit = str(HfApi().dataset_info(repo, revision=revision or None).sha)
-    found = load_dataset(repo, config, revision=commit)
-    if commit not in next(iter(found.values())).cache_files[0]["filename"]:
+    found = builder(hub_set, revision)
+    found.download_and_prepare()
+    return found.as_dataset(), str(found.hash)
+
+
+def builder(hub_set: HubSet, revision: str = "") -> DatasetBuilder:
+    """What `load_dataset(repo, config, revision=...)` builds with, at one commit."""
+    from datasets import load_dataset_builder
+    from huggingface_hub import HfApi
+
+    commit = str(HfApi().dataset_info(hub_set.repo, revision=revision or None).sha)
+    found = load_dataset_builder(hub_set.repo, hub_set.config, revision=commit)
+    if found.hash != commit:  # it fell back on another commit in its cache
         raise ValueError(f"`datasets` cannot read {commit[:12]}")
-    return found, commit
+    return found
 
 
 def _in_schema(hub_set: HubSet, rows: Dataset, limit: int | None) -> Dataset:
-    head, columns = hub_set.head, hub_set.columns
-    if limit and limit < len(
-        rows
-    ):  # evenly: the first may all have one label, as in IMDb
-        rows = rows.select([i * len(rows) // limit for i in range(limit)])
+    head, columns, count = hub_set.head, hub_set.columns, len(rows)
+    if limit and limit < count:  # evenly: IMDb begins with one label only
+        rows = rows.select([i * count // limit for i in range(limit)])
     rows = rows.select_columns(list(columns))
     rows = rows.rename_columns({t: ours for t, ours in columns.items() if t != ours})
-    label = (
-        rows.features["tags" if head == "tokens" else "label"] if head in NAMED else 0
-    )
-    names = getattr(getattr(label, "feature", label), "names", ())
+    names = ()
+    if head in NAMED:
+        label = rows.features["tags" if head == "tokens" else "label"]
+        names = getattr(getattr(label, "feature", label), "names", ())
     target = features(head, names, pair=head == CLASS and "text_pair" in rows.features)
     if head == "choices":
         return rows.map(_choices, remove_columns=rows.column_names, features=target)
@@ -180,9 +184,7 @@ def explained(repo: str, at: str, command: str = PREFETCH) -> Iterator[None]:
         if isinstance(error, errors.RevisionNotFoundError):
             advice = "correct the revision, or its line in revisions.json"
         elif type(error) is ValueError:
-            advice = (
-                f"the Hub has changed it: pin a commit, `{PREFETCH} --revisions FILE`"
-            )
+            advice = f"it has changed: pin a commit, `{PREFETCH} --revisions FILE`"
         where = f"{repo} at revision {at[:12]}" if at else repo
-        line = " ".join(str(error).split()) or type(error).__name__
+        line = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise WorkbookError(f"{where}: {line}; {advice}") from error

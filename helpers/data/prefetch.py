@@ -7,13 +7,13 @@ up by the same command. Afterwards `full` opens everything without a network.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import profiles, ready_made
 from helpers.cache import record_revision, recorded_revisions
-from helpers.data.hub import SETS, explained, find, load
+from helpers.data.hub import SETS, builder, explained, find, load
 from helpers.errors import WorkbookError
 
 # exact names: bert-base-uncased also holds its weights in five other formats
@@ -51,29 +51,25 @@ def plan(names: Iterable[str], pinned: Mapping[str, str] | None = None) -> list[
     parts = []
     for name, repo in repos.items():
         with explained(repo, known.get(repo, "")):
-            parts.append(_part(name, repo, known.get(repo)))
+            parts.append(_part(name, repo, known.get(repo, "")))
         known[repo] = parts[-1].commit
     return parts
 
 
-def _part(name: str, repo: str, revision: str | None) -> Part:
-    from datasets import load_dataset_builder
+def _part(name: str, repo: str, revision: str) -> Part:
     from huggingface_hub import HfApi
 
     if name not in SETS:
-        commit = str(HfApi().model_info(repo, revision=revision).sha)
+        commit = str(HfApi().model_info(repo, revision=revision or None).sha)
         size, missing = _sizes(repo, "model", commit, MODEL_FILES, MODEL_FILES[:2])
         return Part(name, repo, commit, size, missing, 0)
-    commit = str(HfApi().dataset_info(repo, revision=revision).sha)
-    builder = load_dataset_builder(repo, SETS[name].config, revision=commit)
-    if builder.hash != commit:
-        raise ValueError(f"`datasets` cannot read {commit[:12]}")
-    urls = [url for urls in builder.config.data_files.values() for url in urls]
-    paths = [url.partition(f"@{commit}/")[2] for url in urls]
-    size, missing = _sizes(repo, "dataset", commit, paths, paths)
-    built = Path(builder.cache_dir).exists()
-    unpacked = 0 if built else builder.info.dataset_size or UNPACKED * size
-    return Part(name, repo, commit, size, missing, unpacked)
+    found = builder(SETS[name], revision)
+    urls = [url for urls in found.config.data_files.values() for url in urls]
+    paths = [url.partition(f"@{found.hash}/")[2] for url in urls]
+    size, missing = _sizes(repo, "dataset", str(found.hash), paths, paths)
+    built = Path(found.cache_dir).exists()
+    unpacked = 0 if built else found.info.dataset_size or UNPACKED * size
+    return Part(name, repo, str(found.hash), size, missing, unpacked)
 
 
 def _sizes(
@@ -92,7 +88,7 @@ def _sizes(
     return sum(file.file_size for file in found), missing
 
 
-def check_room(parts: Iterable[Part]) -> tuple[int, int]:
+def check_room(parts: Sequence[Part]) -> tuple[int, int]:
     """(bytes that the parts take, bytes free), where that is tightest.
 
     Raises `WorkbookError` when a disk has too little.
@@ -100,13 +96,14 @@ def check_room(parts: Iterable[Part]) -> tuple[int, int]:
     from datasets import config
     from huggingface_hub import constants
 
-    takes = [(part.missing, part.unpacked) for part in parts]
-    caches = (Path(constants.HF_HUB_CACHE), Path(config.HF_DATASETS_CACHE))
     disks: dict[int, tuple[int, Path]] = {}
-    for cache, needs in zip(caches, zip(*takes, strict=True), strict=True):
+    for cache, need in (
+        (Path(constants.HF_HUB_CACHE), sum(part.missing for part in parts)),
+        (Path(config.HF_DATASETS_CACHE), sum(part.unpacked for part in parts)),
+    ):
         there = next(place for place in (cache, *cache.parents) if place.exists())
         disk = there.stat().st_dev
-        disks[disk] = (disks.get(disk, (0, there))[0] + sum(needs), there)
+        disks[disk] = (disks.get(disk, (0, there))[0] + need, there)
     rooms = [(n, shutil.disk_usage(there).free, there) for n, there in disks.values()]
     need, free, there = min(rooms, key=lambda room: room[1] - room[0])
     if need > free:
@@ -140,9 +137,8 @@ def fetch(parts: Iterable[Part], say: Callable[[str], None] = print) -> None:
             with explained(part.repo, part.commit):
                 newest = HfApi().model_info(part.repo).sha == part.commit
                 # with "main", plain from_pretrained(name) finds it offline too
+                where = {"repo_id": part.repo, "allow_patterns": MODEL_FILES}
                 for at in (part.commit, "main")[: 1 + newest]:
-                    snapshot_download(
-                        part.repo, revision=at, allow_patterns=MODEL_FILES
-                    )
+                    snapshot_download(revision=at, **where)
             say(f"{part.name}: {size(part.size)}")
         record_revision(part.repo, part.commit)
