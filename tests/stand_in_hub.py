@@ -39,47 +39,45 @@ def dataset_files(layout, rows):
     import yaml
     from datasets import Features
 
-    configs, kept = layout["configs"], ("config_name", "features")
-    info = [{key: config[key] for key in kept} for config in configs]
-    files = [{key: c[key] for key in c if key != "features"} for c in configs]
-    head = yaml.safe_dump({"dataset_info": info, "configs": files}, sort_keys=False)
-    typed = {c["config_name"]: Features._from_yaml_list(c["features"]) for c in configs}
-    infos = {name: {"features": columns.to_dict()} for name, columns in typed.items()}
-    made = {"README.md": f"---\n{head}---\n", "dataset_infos.json": json.dumps(infos)}
-    made = {path: made.get(path, "").encode() for path in layout["files"]}
-    for name, columns in typed.items():
+    info, files, older = [], [], {}
+    made = dict.fromkeys(layout["files"], b"")
+    for config in layout["configs"]:
+        name, kept = config["config_name"], ("config_name", "features")
+        columns = Features._from_yaml_list(config["features"])
+        info.append({key: config[key] for key in kept})
+        files.append({key: config[key] for key in config if key != "features"})
+        older[name] = {"features": columns.to_dict()}
         below = "data/" if name in ("default", "lhoestq--conll2003") else f"{name}/"
         for path in [path for path in made if path.startswith(below)]:
             split = path.removeprefix(below).partition("-")[0]
             made[path] = _parquet(columns, f"{name} {split}", rows)
-    return made
+    head = yaml.safe_dump({"dataset_info": info, "configs": files}, sort_keys=False)
+    texts = {"README.md": f"---\n{head}---\n", "dataset_infos.json": json.dumps(older)}
+    return made | {path: texts[path].encode() for path in made if path in texts}
 
 
 def _parquet(columns, text, rows):
     import pyarrow.parquet as pq
     from datasets import Dataset
 
-    def row(i):
-        made = {name: _value(f, f"{text} {name} {i}", i) for name, f in columns.items()}
-        if "answers" in columns:
-            made["answers"] = {"text": ["context"], "answer_start": [len(text) + 1]}
-        lines = ("", " = Title = \n", f" {text} line {i} . \n")
-        return made | ({"text": lines[i % 3]} if text.startswith("wikitext") else {})
-
-    table = Dataset.from_list(
-        [row(i) for i in range(rows)], features=columns
-    ).data.table
+    made = {
+        name: [_value(kind, f"{text} {name} {i}", i) for i in range(rows)]
+        for name, kind in columns.items()
+    }
+    table = Dataset.from_dict(made, features=columns).data.table
     pq.write_table(table.replace_schema_metadata(None), sink := io.BytesIO())
     return sink.getvalue()
 
 
-def _value(feature, text, i):
-    if hasattr(feature, "feature"):
-        return [_value(feature.feature, text, j) for j in (0, 0, i)]
-    if hasattr(feature, "names"):
-        return i % len(feature.names)
-    kind = getattr(feature, "dtype", "answers")
-    return {"string": text, "float32": i % 11 / 2, "bool": True}.get(kind, i)
+def _value(kind, text, i):
+    if isinstance(kind, dict):
+        return {"text": ["context"], "answer_start": [text.index("answers")]}
+    if hasattr(kind, "feature"):
+        return [_value(kind.feature, text, j) for j in (0, 0, i)]
+    if text.startswith("wikitext"):
+        return ("", " = Title = \n", f" {text} . \n")[i % 3]
+    known = {"string": text, "float32": i % 11 / 2, "bool": True}
+    return i % len(kind.names) if hasattr(kind, "names") else known.get(kind.dtype, i)
 
 
 def model_files(layout, folder):
@@ -88,13 +86,13 @@ def model_files(layout, folder):
 
     from helpers.checkpoints import base_tokenizer
 
-    kind, tokenizer = getattr(transformers, layout["class"]), base_tokenizer()
+    kind = getattr(transformers, layout["class"])
+    tokenizer = base_tokenizer().backend_tokenizer
     sizes = {"hidden_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2}
     kind(kind.config_class(**sizes)).save_pretrained(folder)
+    tokenizer.model.save(str(folder))  # vocab.txt
     made = {path.name: path.read_bytes() for path in folder.iterdir()}
-    pieces = sorted(tokenizer.vocab, key=tokenizer.vocab.get)
-    made["vocab.txt"] = "".join(f"{piece}\n" for piece in pieces).encode()
-    made["tokenizer.json"] = tokenizer.backend_tokenizer.to_str().encode()
+    made["tokenizer.json"] = tokenizer.to_str().encode()
     made["tokenizer_config.json"] = b'{"do_lower_case": true, "model_max_length": 512}'
     return {path: made.get(path, b"never fetched") for path in layout["files"]}
 
@@ -139,9 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         hub.requests.append((self.command, path, self.headers.get("Range", "")))
         kind, repo, what, revision, name = PATH.fullmatch(path).groups()
         if repo in hub.moved:
-            return self.answer(
-                307, {"Location": self.path.replace(repo, hub.moved[repo])}
-            )
+            there = self.path.replace(repo, hub.moved[repo])
+            return self.answer(307, {"Location": there})
         commits = hub.repos.get((kind or "models", repo), {})
         commit = next(reversed(commits), "") if revision in (None, "main") else revision
         if commit not in commits:
@@ -151,14 +148,9 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "resolve" and name not in files:
             return self.answer(404, told | {"X-Error-Code": "EntryNotFound"})
         if what == "resolve":
-            return self.file(
-                f"{repo}/{name}", files[name], told, path.startswith("/cdn/")
-            )
-        found = {
-            "id": repo,
-            "sha": commit,
-            "siblings": [{"rfilename": p} for p in files],
-        }
+            return self.file(f"{repo}/{name}", files[name], told)
+        siblings = [{"rfilename": path} for path in files]
+        found = {"id": repo, "sha": commit, "siblings": siblings}
         body = json.dumps(self.tree(files, name) if what == "tree" else found)
         return self.answer(200, {"Content-Type": "application/json"}, body.encode())
 
@@ -174,10 +166,11 @@ class _Handler(BaseHTTPRequestHandler):
             if deep or str(PurePosixPath(path).parent) == (below or ".")
         ]  # fmt: skip
 
-    def file(self, name, content, told, is_cdn):
+    def file(self, name, content, told):
         size, tag = len(content), f'"{hashlib.sha256(content).hexdigest()}"'
         told |= {"ETag": tag, "X-Linked-Etag": tag, "X-Linked-Size": str(size)}
-        if name.endswith((".parquet", ".safetensors")) and not is_cdn:
+        large = name.endswith((".parquet", ".safetensors"))
+        if large and not self.path.startswith("/cdn/"):  # kept on another host
             there = f"http://localhost:{self.server.hub.port}/cdn{self.path}"
             return self.answer(302, told | {"Location": there})
         first = int(self.headers.get("Range", "bytes=0-")[6:].partition("-")[0])
@@ -185,9 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         if first:
             told["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
         stop, times = self.server.hub.breaks.get(name, (None, 0))
-        self.answer(
-            206 if first else 200, told, content[first : stop if times else None]
-        )
+        body = content[first : stop if times else None]
+        self.answer(206 if first else 200, told, body)
         if times and self.command == "GET":
             self.server.hub.breaks[name] = (stop, times - 1)
             self.connection.shutdown(socket.SHUT_RDWR)
