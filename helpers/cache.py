@@ -112,10 +112,8 @@ def recorded_revisions(path: Path | None = None) -> dict[str, str]:
             "prefetch` writes it"
         ) from None
     if wrong:
-        raise WorkbookError(
-            f"{place}: the revision of {wrong[0]} is {found[wrong[0]]!r}; expected 40 hex "
-            "digits"
-        )
+        what = f"{place}: the revision of {wrong[0]} is {found[wrong[0]]!r}"
+        raise WorkbookError(f"{what}; expected 40 hex digits")
     return found
 
 

@@ -8,8 +8,8 @@ import click
 
 
 @click.command()
-@click.option("--models", is_flag=True, help="The models of the full profile.")
-@click.option("--sets", "first", multiple=True, metavar="NAME ...", help="By name.")
+@click.option("--models", is_flag=True, help="The models that full opens.")
+@click.option("--sets", "first", multiple=True, metavar="NAME ...", help="Hub sets, by name.")
 @click.option("--all", "everything", is_flag=True, help="The models and every set.")
 @click.option(
     "--revisions", "pinned", metavar="FILE", type=click.Path(path_type=Path),
@@ -35,9 +35,8 @@ def prefetch(
     names += list(SETS) if everything else dict.fromkeys((*first, *more))
     if not names:
         known = ", ".join(SETS)
-        raise click.UsageError(
-            f"say what: --models, --all, or --sets with names of {known}"
-        )
+        what = "say what: --models, --all, or --sets with names of"
+        raise click.UsageError(f"{what} {known}")
     parts = hub.plan(names, recorded_revisions(pinned) if pinned else None)
     for part in parts:
         name = part.name if part.name == part.repo else f"{part.name} ({part.repo})"
@@ -46,9 +45,8 @@ def prefetch(
     need, free = (hub.size(count) for count in hub.check_room(parts))
     missing = hub.size(sum(part.missing for part in parts))
     total = hub.size(sum(part.size for part in parts))
-    click.echo(
-        f"to fetch: {missing} of {total}; takes up to {need} on a disk with {free} free"
-    )
+    room = f"takes up to {need} on a disk with {free} free"
+    click.echo(f"to fetch: {missing} of {total}; {room}")
     hub.fetch(parts, click.echo)
     click.echo(f"all of it is here; its revisions are in {revisions_file()}")
 
