@@ -9,7 +9,7 @@ import click
 
 @click.command()
 @click.option("--models", is_flag=True, help="The models that full opens.")
-@click.option("--sets", "first", multiple=True, metavar="NAME ...", help="Hub sets, by name.")
+@click.option("--sets", "first", multiple=True, metavar="NAME ...", help="Hub sets.")
 @click.option("--all", "everything", is_flag=True, help="The models and every set.")
 @click.option(
     "--revisions", "pinned", metavar="FILE", type=click.Path(path_type=Path),
