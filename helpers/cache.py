@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -84,3 +85,42 @@ def build_once(name: str, build: Callable[[Path], None]) -> Path:
             shutil.rmtree(home() / f".{name}.damaged", ignore_errors=True)
         fresh.rename(folder)
     return folder
+
+
+def revisions_file() -> Path:
+    """Where the Hub's revisions that were fetched are written down, for a whole class."""
+    return home() / "revisions.json"
+
+
+def recorded_revisions(path: Path | None = None) -> dict[str, str]:
+    """{repository of the Hub: the commit that was fetched}; empty before any was.
+
+    `path`: somebody else's `revisions.json`. Raises `WorkbookError` when it is missing
+    or holds anything but commits of 40 hex digits.
+    """
+    place = path or revisions_file()
+    if path is None and not place.exists():
+        return {}
+    try:
+        found = json.loads(place.read_text(encoding="utf8"))
+        wrong = [repo for repo, c in found.items() if not re.fullmatch("[0-9a-f]{40}", c)]
+    except OSError as error:
+        raise WorkbookError(f"{place} cannot be read ({error.strerror})") from None
+    except (ValueError, AttributeError, TypeError):
+        raise WorkbookError(
+            f"{place}: expected one JSON object, {{repository: commit}}, as `workbook "
+            "prefetch` writes it"
+        ) from None
+    if wrong:
+        what = f"{place}: the revision of {wrong[0]} is {found[wrong[0]]!r}"
+        raise WorkbookError(f"{what}; expected 40 hex digits")
+    return found
+
+
+def record_revision(repo: str, commit: str) -> None:
+    """Write down that `repo` was fetched at `commit`; other repositories keep theirs."""
+    from filelock import FileLock
+
+    with FileLock(revisions_file().with_suffix(".lock")):
+        known = recorded_revisions() | {repo: commit}
+        write_json(revisions_file(), dict(sorted(known.items())))

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers import profiles
-from helpers.cache import build_once
+from helpers.cache import build_once, recorded_revisions
 from helpers.errors import WorkbookError
-from helpers.revisions import recorded_revision
 from helpers.sources import HUB_ID, HUB_REVISION, WEIGHTS_SHA256, sha256, weights_folder
 
 if TYPE_CHECKING:
@@ -79,8 +78,8 @@ def distilbert(
 
 def _checkpoint(source: str, kind: str, revision: str | None) -> Checkpoint:
     if source != "pocket":
-        known = recorded_revision(source) or profiles.HUB_REVISIONS.get(source)
-        return Checkpoint(source, revision or known)
+        known = profiles.HUB_REVISIONS | recorded_revisions()
+        return Checkpoint(source, revision or known.get(source))
     weights_folder()  # refuses tampered weights even when the cache is warm
     if kind == "bert":
         return Checkpoint(build_once(f"pocket-bert-{_fingerprint(ADAPTER)}", _build_bert))

@@ -8,8 +8,8 @@ import click
 
 
 @click.command()
-@click.option("--models", is_flag=True, help="The two models of the full profile.")
-@click.option("--sets", "first", multiple=True, metavar="NAME ...", help="Hub sets, by name.")
+@click.option("--models", is_flag=True, help="The models that full opens.")
+@click.option("--sets", "first", multiple=True, metavar="NAME ...", help="Hub sets.")
 @click.option("--all", "everything", is_flag=True, help="The models and every set.")
 @click.option(
     "--revisions", "pinned", metavar="FILE", type=click.Path(path_type=Path),
@@ -27,34 +27,28 @@ def prefetch(
 
     Sizes and free room are shown first. What was fetched is written to revisions.json.
     """
-    from helpers import hub_sets
-    from helpers.prefetch import check_room, fetch, plan
-    from helpers.revisions import read, recorded
+    from helpers.cache import recorded_revisions, revisions_file
+    from helpers.data import prefetch as hub
+    from helpers.data.hub import SETS
 
-    sets = list(hub_sets.SETS) if everything else list(dict.fromkeys((*first, *more)))
-    if not (models or sets):
-        names = ", ".join(hub_sets.SETS)
-        raise click.UsageError(f"say what: --models, --all, or --sets with names of {names}")
-    parts = plan(models or everything, sets, read(pinned) if pinned else None)
-    _show(parts, *check_room(parts))
-    fetch(parts, click.echo)
-    click.echo(f"all of it is here; its revisions are in {recorded()}")
-
-
-def _show(parts, need: int, free: int) -> None:
-    from helpers.prefetch import size
-
+    names = list(hub.models()) if models or everything else []
+    names += list(SETS) if everything else dict.fromkeys((*first, *more))
+    if not names:
+        known = ", ".join(SETS)
+        what = "say what: --models, --all, or --sets with names of"
+        raise click.UsageError(f"{what} {known}")
+    parts = hub.plan(names, recorded_revisions(pinned) if pinned else None)
     for part in parts:
         name = part.name if part.name == part.repo else f"{part.name} ({part.repo})"
-        listing = part.listing
-        here = ", here already" if not listing.missing else ""
-        click.echo(f"{name:50} {size(listing.size):>9}  {listing.commit[:12]}{here}")
-    missing = sum(part.listing.missing for part in parts)
-    total = sum(part.listing.size for part in parts)
-    click.echo(
-        f"to fetch: {size(missing)} of {size(total)}; "
-        f"takes up to {size(need)} on a disk with {size(free)} free"
-    )
+        here = "" if part.missing else ", here already"
+        click.echo(f"{name:60} {hub.size(part.size):>7}  {part.commit[:12]}{here}")
+    need, free = (hub.size(count) for count in hub.check_room(parts))
+    missing = hub.size(sum(part.missing for part in parts))
+    total = hub.size(sum(part.size for part in parts))
+    room = f"takes up to {need} on a disk with {free} free"
+    click.echo(f"to fetch: {missing} of {total}; {room}")
+    hub.fetch(parts, click.echo)
+    click.echo(f"all of it is here; its revisions are in {revisions_file()}")
 
 
 COMMANDS = (prefetch,)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import checkpoints, profiles
-from helpers.cache import build_once
+from helpers.cache import build_once, recorded_revisions
 from helpers.errors import WorkbookError
 from helpers.sources import sha256
 
@@ -45,8 +45,6 @@ def fine_tuned(
 
     Raises `WorkbookError` when there is none, or when the shipped file is not the recorded one.
     """
-    from helpers.revisions import recorded_revision
-
     pocket = profiles.profile(profile).distilbert == "pocket"
     there = index() if pocket else HUB
     if task not in there:
@@ -55,7 +53,8 @@ def fine_tuned(
             f"there is no model fine-tuned for {task!r} {where}; there are {', '.join(there)}"
         )
     if not pocket:
-        return checkpoints.Checkpoint(HUB[task], revision or recorded_revision(HUB[task]))
+        known = revision or recorded_revisions().get(HUB[task])
+        return checkpoints.Checkpoint(HUB[task], known)
     entry, file = there[task], FOLDER / f"{task}.safetensors"
     if not file.exists() or sha256(file) != entry["sha256"]:
         raise WorkbookError(f"{file} is not the recorded file: restore it with `git checkout data`")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from helpers import data, hub_sets, own_files, profiles
-from helpers.data import schemas
+from helpers import data, own_files, profiles
+from helpers.data import hub, schemas
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def load(
     if file:
         sets = held_out(own_files.load(file, task.head, columns=columns or None), file)
     elif settings.online and task.hub:
-        sets = hub_sets.load(task.hub, limit=settings.head_rows)
+        sets = hub.load(task.hub, limit=settings.head_rows)
     else:
         sets = sample(task)
     if max(map(len, sets.values())) < 5_000:

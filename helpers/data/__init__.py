@@ -150,7 +150,7 @@ def _read(path: Path) -> str:
 
 
 def _wikitext(split: str) -> list[str]:
-    from helpers import hub_sets
+    from helpers.data import hub
 
-    texts = hub_sets.load("wikitext", split)[split]["text"]
+    texts = hub.load("wikitext", split)[split]["text"]
     return [text.strip() for text in texts if len(text.split()) >= 40]
