@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import checkpoints
-from helpers.cache import build_once
+from helpers.core.cache import build_once
 from helpers.errors import WorkbookError
 from helpers.sources import sha256
 

@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from helpers.cache import home, write_json
+from helpers.core.cache import home, write_json
 from helpers.errors import WorkbookError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -1,5 +1,7 @@
 """The set-up stands once and cannot drift apart."""
 
+import ast
+import graphlib
 import importlib.metadata
 import re
 import tomllib
@@ -9,7 +11,7 @@ import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
 
-from helpers.doctor import canonical, pinned
+from helpers.core.doctor import canonical, pinned
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LISTS = [
@@ -96,35 +98,21 @@ def test_ci_calls_what_the_readme_tells_a_newcomer():
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 
 
-def test_imports_of_the_helpers_point_downwards():
-    floors = {
-        "errors": 0, "lora": 0, "counting": 0, "surgery": 0, "flash": 0, "profiles": 0,
-        "metrics": 0, "objective": 0, "benchmark": 0, "plots": 0, "checks": 0, "contracts": 0,
-        "spans": 0, "towers": 0, "entities": 0, "task_distillation": 9, "endings": 0, "reading": 1,
-        "attention_patterns": 0, "attention_frames": 0, "attention": 1, "attention_views": 2,
-        "unpadded": 0, "attention_cost": 0, "head_ablation": 10, "flash_bench": 10,
-        "exporting": 0, "profiling": 0, "workload": 9, "ladder": 10, "scores": 0, "squad": 0,
-        "windows": 0, "widgets": 1, "sources": 1, "texts": 1,
-        "file_text": 1, "gaps": 2, "cache": 2, "tables": 2, "annotated": 2, "columns": 2,
-        "labels": 2, "row_checks": 2, "own_files": 3, "revisions": 3, "checkpoints": 4,
-        "hub_files": 4, "hub_sets": 5, "data": 6, "prefetch": 6, "baselines": 7, "tasks": 7,
-        "transfer": 7, "distillation": 7, "session": 7, "notebook_files": 8, "shipped": 8,
-        "finetuning": 8, "pretraining": 8, "distill_step": 8, "pages": 9, "doctor": 9,
-        "ablation": 10, "heads": 10, "benchmark_report": 11, "runner": 10, "screen": 11,
-        "cli_training": 11, "cli_data": 11, "cli_speed": 12, "cli": 13,
-    }  # fmt: skip
+def imported(path, modules):
+    """Those of `modules` that a file imports, wherever in it, but for types alone."""
+    tree = ast.parse(path.read_text(encoding="utf8"))
+    tree.body = [node for node in tree.body if "TYPE_CHECKING" not in ast.dump(node)[:60]]
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module]
+    found = [node for node in found if node.module.split(".")[0] == "helpers"]
+    names = [(node.module, f"{node.module}.{alias.name}") for node in found for alias in node.names]
+    return {whole if whole in modules else module for module, whole in names}
+
+
+def test_imports_of_the_helpers_run_in_no_circle():
+    modules = {}
     for path in (ROOT / "helpers").rglob("*.py"):
-        room = path.relative_to(ROOT / "helpers").parts[0].removesuffix(".py")
-        if room == "__init__":
-            continue
-        text = path.read_text()
-        used = re.findall(r"^\s*from helpers import ([\w, ]+)", text, flags=re.MULTILINE)
-        used = [name.split()[0] for names in used for name in names.split(",")]
-        used += re.findall(r"^\s*from helpers\.(\w+)", text, flags=re.MULTILINE)
-        above = {u for u in used if floors[u] > floors[room]} - _typing_only(path.read_text())
-        assert not above, f"{path.name} imports from above: {above}"
-
-
-def _typing_only(text):
-    block = re.search(r"if TYPE_CHECKING:\n((?:    .*\n)+)", text)
-    return set(re.findall(r"from helpers\.(\w+)", block[1])) if block else set()
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        modules[".".join(parts).removesuffix(".__init__")] = path
+    graph = {name: imported(path, modules) - {name} for name, path in modules.items()}
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises on a circle
+    assert len(order) == len(modules) > 60

@@ -31,7 +31,7 @@ from transformers import AutoConfig
 
 from helpers import transfer
 from helpers.checkpoints import base_bert, bert, distilbert, pocket_bert_state
-from helpers.doctor import machine
+from helpers.core.machine import machine
 from helpers.transfer import Rows, Task
 
 TASKS = ("reviews", "entities")

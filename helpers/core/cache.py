@@ -1,0 +1,84 @@
+"""Files that are whole or not there: the cache of what the workbook builds, and JSON.
+
+`WORKBOOK_HOME` moves the cache; otherwise it is the platform's user cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import WorkbookError
+
+MANIFEST = "manifest.json"  # every file's size: some systems clear caches file by file
+
+
+def home() -> Path:
+    """The cache folder, made if need be; `WorkbookError` when it cannot be made."""
+    from platformdirs import user_cache_path
+
+    default = user_cache_path("distilbert-workbook")
+    folder = Path(os.environ.get("WORKBOOK_HOME") or default)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkbookError(
+            f"the cache folder {folder} cannot be made ({error.strerror}): "
+            "set WORKBOOK_HOME to a folder that you may write to"
+        ) from error
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the file `path` whole or not at all; its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text, encoding="utf8")
+    fresh.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as JSON in the file `path`, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def intact(folder: Path) -> bool:
+    """Whether `folder` holds the files of its manifest, each as long as it was."""
+    try:
+        sizes = json.loads((folder / MANIFEST).read_bytes())
+        found = {name: (folder / name).stat().st_size for name in sizes}
+    except (OSError, ValueError):
+        return False
+    return bool(sizes) and found == sizes
+
+
+def build_once(name: str, build: Callable[[Path], None]) -> Path:
+    """The folder `name` of the cache, made by `build(empty_folder)` unless it is there.
+
+    It is built under a temporary name and renamed. Of two processes one builds and the
+    other waits; what a killed one left is swept away by the next.
+    """
+    from filelock import FileLock
+
+    folder = home() / name
+    if intact(folder):
+        return folder
+    with FileLock(home() / f"{name}.lock"):
+        if intact(folder):  # another process built it while this one waited
+            return folder
+        for leftover in home().glob(f".{name}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        fresh = home() / f".{name}.{os.getpid()}"
+        fresh.mkdir()
+        build(fresh)
+        files = [path for path in sorted(fresh.rglob("*")) if path.is_file()]
+        sizes = [path.stat().st_size for path in files]
+        names = [path.relative_to(fresh).as_posix() for path in files]
+        write_json(fresh / MANIFEST, dict(zip(names, sizes, strict=True)))
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    return folder
