@@ -43,18 +43,14 @@ def main() -> None:
     """The DistilBERT workbook: run it, and see what this machine has."""
 
 
-def _value(text: str) -> Any:
-    """A value as Python reads it: 3 is a number, [0, 2] a list, else a text."""
+def _given(name: str, text: str) -> Any:
+    """A value as Python reads it, [0, 2] as a list; a path from where it is typed."""
+    if name.endswith(("_FILE", "_DIR")) and text:
+        return str(Path(text).expanduser().resolve())
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         return text
-
-
-def _from_here(name: str, value: Any) -> Any:
-    """A path is meant from where the command is typed; notebooks run elsewhere."""
-    is_path = name.endswith(("_FILE", "_DIR")) and isinstance(value, str) and value
-    return str(Path(value).expanduser().resolve()) if is_path else value
 
 
 @main.command()
@@ -80,7 +76,7 @@ def run(
     from helpers import checkpoints
     from helpers.core import runner, screen
 
-    parameters = {name: _from_here(name, _value(value)) for name, value in pairs}
+    parameters = {name: _given(name, text) for name, text in pairs}
     asked = runner.plan(profile, only, parameters)
     if update and (profile != "classroom" or parameters):
         raise WorkbookError("--update takes the classroom profile and no parameters")

@@ -174,7 +174,7 @@ def test_only_a_clean_run_puts_its_outputs_into_the_notebooks(books, output):
         runner.update(asked, output)
     write(books, "01_bad", GOOD)
     runner.run(runner.plan("classroom", ("01",), {"SEED": 1}), output)
-    with pytest.raises(WorkbookError, match="01_bad had other parameters"):
+    with pytest.raises(WorkbookError, match="01_bad changed, or had other parameters"):
         runner.update(asked, output)
     assert notebook_files.notebooks()[0].read_bytes() == before[0]
     runner.update(runner.plan("classroom", ("00",)), output)
@@ -256,13 +256,14 @@ def test_bad_arguments_are_one_line_before_anything_runs(workbook, tmp_path, arg
 
 
 def test_a_parameter_is_of_its_kind_and_a_path_of_the_callers_folder(books, monkeypatch):
-    from helpers.cli import _from_here
+    from helpers.cli import _given
 
     with pytest.raises(WorkbookError, match=r"NAMES is 'a'; it must be a list, such as \[\]"):
         runner.plan("smoke", parameters={"NAMES": "a"})
     monkeypatch.chdir(books)
-    assert _from_here("DATA_FILE", "mine.csv") == str(books / "mine.csv")
-    assert [_from_here("DATA_FILE", ""), _from_here("TEXT", "mine.csv")] == ["", "mine.csv"]
+    assert _given("DATA_FILE", "mine.csv") == str(books / "mine.csv")
+    assert [_given("DATA_FILE", ""), _given("TEXT", "a.b")] == ["", "a.b"]
+    assert [_given("LAYERS", "[0, 2]"), _given("SEED", "3")] == [[0, 2], 3]
 
 
 def without_network():

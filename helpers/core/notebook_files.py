@@ -83,15 +83,6 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def put_outputs(path: Path, executed: nbformat.NotebookNode, seconds: float) -> None:
-    """Write a run's outputs into the notebook at `path`, whose code must be that."""
-    code = code_digest(executed)
-    if code_digest(read(path)) != code:
-        raise WorkbookError(f"{path.name} changed while it ran")
-    clean(executed).metadata["workbook"] = {"code": code, "seconds": round(seconds)}
-    write(path, executed)
-
-
 def picture(notebook: nbformat.NotebookNode) -> bytes | None:
     """The PNG below the cell tagged `picture`, if there is one: the README's."""
     for cell in notebook.cells:

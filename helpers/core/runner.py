@@ -241,18 +241,24 @@ def _site(before: Folder | None, asked: Plan, output: Path) -> list[pages.Chapte
 def update(asked: Plan, output: Path) -> None:
     """Put a clean run's outputs into the committed notebooks, and the README's picture.
 
-    Raises `WorkbookError` when `output` lacks a good result of one with its own
-    parameters: the committed ones stay as they were.
+    Raises `WorkbookError` when `output` lacks a good result of one, or has one of other
+    parameters or other code: the committed ones stay as they were.
     """
     folder = results.load(output)
     found = folder.results if folder else {}
-    for name in asked.names:
-        if name not in found or not found[name].ok:
-            raise WorkbookError(f"nothing was updated: {name} failed")
-        if found[name].profile != "classroom" or found[name].parameters:
-            raise WorkbookError(f"nothing was updated: {name} had other parameters")
+    executed = {}
     for path, _ in asked.jobs:
-        executed = notebook_files.read(output / path.name)
-        notebook_files.put_outputs(path, executed, found[path.stem].seconds)
-        if picture := notebook_files.picture(executed):
+        result = found.get(path.stem)
+        if not (result and result.ok):
+            raise WorkbookError(f"nothing was updated: {path.stem} failed")
+        executed[path] = book = notebook_files.read(output / path.name)
+        code = notebook_files.code_digest(book)
+        if code != notebook_files.code_digest(notebook_files.read(path)):
+            raise WorkbookError(
+                f"nothing was updated: {path.stem} changed, or had other parameters"
+            )
+        book.metadata["workbook"] = {"code": code, "seconds": round(result.seconds)}
+    for path, book in executed.items():
+        notebook_files.write(path, book)
+        if picture := notebook_files.picture(book):
             notebook_files.PICTURE.write_bytes(picture)

@@ -30,7 +30,7 @@ class Progress:
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeElapsedColumn(),
-            _Left(self),
+            progress.TextColumn("{task.fields[left]}"),  # for rich all are equally long
             console=self.console,
             disable=not self.console.is_terminal,
         )
@@ -38,9 +38,10 @@ class Progress:
     def __enter__(self) -> Progress:
         self.began = time.perf_counter()
         total = len(self.expected)
-        self.console.print(f"{total} notebooks, {self.left()}", highlight=False)
+        self.console.print(f"{total} notebooks, {self}", highlight=False)
         self.bar.start()
-        self.task = self.bar.add_task(next(iter(self.expected)), total=total)
+        first = next(iter(self.expected))
+        self.task = self.bar.add_task(first, total=total, left=self)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,7 +56,7 @@ class Progress:
         mark = "[green]ok[/]" if result.ok else "[bold red]failed[/]"
         done = f"{len(self.taken)}/{len(self.expected)}  {mark}  {result.notebook}"
         error = f"  {escape(result.error)}" if result.error else ""
-        line = f"{done}  {result.seconds:.0f} s{error}, {self.left()}"
+        line = f"{done}  {result.seconds:.0f} s{error}, {self}"
         self.console.print(line, soft_wrap=True, highlight=False)
         following = next(iter(self._rest()), "done")
         self.bar.update(self.task, advance=1, description=following)
@@ -71,23 +72,11 @@ class Progress:
         passed = time.perf_counter() - self.began
         return max(0.0, pace * running - passed) + pace * sum(waiting)
 
-    def left(self) -> str:
-        """The forecast in words."""
+    def __str__(self) -> str:
         seconds = self.seconds_left()
         if seconds < 90:
             return f"about {seconds:.0f} s left"
         return f"about {seconds / 60:.0f} min left"
-
-
-class _Left(progress.ProgressColumn):
-    """rich's own column takes every notebook for equally long."""
-
-    def __init__(self, owner: Progress):
-        super().__init__()
-        self.owner = owner
-
-    def render(self, task: progress.Task) -> str:
-        return self.owner.left()
 
 
 def summary(results: Sequence[Result], output: Path) -> None:
