@@ -3,7 +3,7 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 PROFILE ?= classroom
 BIN     := .venv/bin
 
-.PHONY: help run test bench lab doctor notebooks lint clean
+.PHONY: help run resume test bench lab doctor notebooks lint clean
 
 help:  ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -15,6 +15,9 @@ help:  ## these lines
 
 run: .venv/installed  ## execute the whole workbook (PROFILE=smoke, classroom or full; NOTEBOOKS="05 07" only those)
 	$(BIN)/workbook run $(NOTEBOOKS) --profile $(PROFILE)
+
+resume: .venv/installed  ## run what the last run left: never reached, stopped or failed
+	$(BIN)/workbook run $(NOTEBOOKS) --profile $(PROFILE) --resume
 
 test: .venv/installed  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

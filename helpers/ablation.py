@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from helpers import checkpoints, data, profiles
-from helpers.cache import write_json
+from helpers.core.cache import write_json
 from helpers.errors import WorkbookError
 from helpers.finetuning import Recipe
 
@@ -279,7 +279,7 @@ def run(
 
     Raises `WorkbookError` when the file was made with other settings.
     """
-    from helpers.doctor import machine
+    from helpers.core.machine import machine
 
     laboratory = Laboratory(profile)
     steps = steps or laboratory.profile.distil_steps

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from helpers import checkpoints
-from helpers.doctor import machine
+from helpers.core.machine import machine
 
 Say = Callable[[str], None]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers import profiles
-from helpers.cache import build_once, recorded_revisions
+from helpers.core.cache import build_once, recorded_revisions
 from helpers.errors import WorkbookError
 from helpers.sources import HUB_ID, HUB_REVISION, WEIGHTS_SHA256, sha256, weights_folder
 

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import ast
+import json
+import logging
+import os
+import signal
 import sys
-import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from helpers import cli_data, cli_speed, cli_training
+from helpers import pretraining, profiles
 from helpers.errors import WorkbookError
+from helpers.session import quiet_and_offline
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+OUTPUT = click.option("--output", default="build", type=FOLDER)
+STORED = click.option("--output", type=FILE, help="Default: in data/measurements.")
+KINDS = "smoke, classroom or full."
+PROFILE = click.option("--profile", default="classroom", help=KINDS)
 
 
 class OneLine(click.Group):
@@ -29,78 +43,81 @@ def main() -> None:
     """The DistilBERT workbook: run it, and see what this machine has."""
 
 
-def _value(text: str) -> Any:
-    """A command-line value as Python reads it: 3 is a number, [0, 2] a list, else a text."""
+def _given(name: str, text: str) -> Any:
+    """A value as Python reads it, [0, 2] as a list; a path from where it is typed."""
+    if name.endswith(("_FILE", "_DIR")) and text:
+        return str(Path(text).expanduser().resolve())
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         return text
-
-
-def _from_here(name: str, value: Any) -> Any:
-    """A file is meant from the folder where the command is typed; notebooks run in another."""
-    is_path = name.endswith("_FILE") and isinstance(value, str) and value
-    return str(Path(value).resolve()) if is_path else value
 
 
 @main.command()
 @click.argument("only", nargs=-1)
-@click.option("--profile", default="classroom", help="smoke, classroom (default) or full.")
-@click.option("-p", "--parameter", "pairs", nargs=2, multiple=True, metavar="NAME VALUE")
-@click.option("--output", default="build", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--update", is_flag=True, help="Put the outputs into the committed notebooks.")
+@PROFILE
+@click.option("-p", "--parameter", "pairs", nargs=2, multiple=True, metavar="KEY VALUE")
+@OUTPUT
+@click.option("--resume", is_flag=True, help="Only what the last run into OUTPUT left.")
+@click.option("--update", is_flag=True, help="Put the outputs into notebooks/.")
 def run(
     only: tuple[str, ...],
     profile: str,
     pairs: tuple[tuple[str, str], ...],
     output: Path,
+    resume: bool,
     update: bool,
 ) -> None:
     """Execute the notebooks in order (all, or those whose names begin with ONLY).
 
-    Executed copies, pages, index.html and results.json go to OUTPUT.
+    Executed copies, pages, index.html and results.json go to OUTPUT; what other
+    notebooks left there stays.
     """
-    from helpers import runner, screen
+    from helpers import checkpoints
+    from helpers.core import runner, screen
 
-    parameters = {name: _from_here(name, _value(value)) for name, value in pairs}
-    todo = runner.plan(profile, only, parameters)
+    parameters = {name: _given(name, text) for name, text in pairs}
+    asked = runner.plan(profile, only, parameters)
     if update and (profile != "classroom" or parameters):
         raise WorkbookError("--update takes the classroom profile and no parameters")
-    _prepare(profile)
-    with screen.Progress([path for path, _ in todo]) as progress:
-        results = runner.run(todo, profile, output.resolve(), progress.finished)
-    screen.summary(results, output)
+    folder, results = output.resolve(), []
+    todo = runner.left(asked, folder) if resume else asked
+    if todo.jobs:
+        for build in (checkpoints.bert, checkpoints.distilbert):
+            build(profile)  # first, so that no notebook's time includes it
+        expected = runner.expected_seconds(todo, folder)
+        with _stoppable(), screen.Progress(expected) as bar:
+            results = runner.run(todo, folder, bar.finished)
+        screen.summary(results, output)
+    else:
+        click.echo(f"nothing is left to run: read on in {output / 'index.html'}")
     if update:
-        runner.update(todo, results, output)
+        runner.update(asked, folder)
     if not all(result.ok for result in results):
         sys.exit(1)
 
 
-def _prepare(profile: str) -> None:
-    """Build the pocket checkpoints first, so that no notebook's time includes it."""
-    from helpers import checkpoints, profiles
-
-    if profiles.profile(profile).bert != "pocket":
-        return
-    began = time.perf_counter()
-    checkpoints.bert(profile)
-    checkpoints.distilbert(profile)
-    click.echo(f"pocket checkpoints verified ({time.perf_counter() - began:.1f} s)")
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C, or a polite `kill`, ends a run in order: the kernel too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").disabled = True  # it would tell of the dead kernel
+        raise WorkbookError("stopped: the same command with --resume goes on") from None
 
 
 @main.command(name="data")
-@click.option("--baselines", is_flag=True, help="Fit the plain baselines and controls, as JSON.")
+@click.option("--baselines", is_flag=True, help="Fit baselines and controls, as JSON.")
 def data_command(baselines: bool) -> None:
     """Print the size of each sample set and three examples of it."""
     from helpers import data
 
     if baselines:
-        import json
+        from helpers import baselines as plain
 
-        from helpers.baselines import baselines as plain_models
-        from helpers.baselines import controls
-
-        report = {"baselines": plain_models(), "controls": controls()}
+        report = {"baselines": plain.baselines(), "controls": plain.controls()}
         click.echo(json.dumps(report, indent=1))
         return
     for name in data.NAMES:
@@ -114,8 +131,8 @@ def data_command(baselines: bool) -> None:
 @main.command()
 def doctor() -> None:
     """Say what this machine has, and what to do about each red line."""
-    from helpers import screen
-    from helpers.doctor import RED, examine
+    from helpers.core import screen
+    from helpers.core.doctor import RED, examine
 
     findings = list(examine())
     screen.findings(findings)
@@ -123,8 +140,225 @@ def doctor() -> None:
         sys.exit(1)
 
 
-for _command in (*cli_training.COMMANDS, *cli_data.COMMANDS, *cli_speed.COMMANDS):
-    main.add_command(_command)
+def _layers(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:
+    """`0,2,4` as numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        line = f"{text!r} is no list of layers such as 0,2,4"
+        raise click.BadParameter(line) from None
+
+
+def _settings(command: Callable) -> Callable:
+    """An option for every field of `Settings` but the profile; None where not given."""
+    shapes = {
+        bool: {"default": None},
+        str | None: {"type": str},
+        tuple[str, ...]: {"multiple": True},
+        tuple[int, ...]: {"callback": _layers},
+        tuple[tuple[str, int], ...]: {"multiple": True, "type": (str, int)},
+    }
+    kinds = get_type_hints(pretraining.Settings)
+    for one in reversed(fields(pretraining.Settings)):
+        kind, more = kinds[one.name], dict(one.metadata)
+        if get_origin(kind) is Literal:
+            more["type"] = click.Choice(get_args(kind))
+        if one.name != "profile":
+            flags = f"--{one.name.replace('_', '-')}{more.pop('off', '')}"
+            more = shapes.get(kind, {"type": kind}) | more
+            command = click.option(flags, **more)(command)
+    return command
+
+
+@main.command()
+@click.option("--output", type=FOLDER, required=True, help="The run's folder.")
+@PROFILE
+@_settings
+@click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard.")
+def distill(output: Path, profile: str, tensorboard: bool, **given: Any) -> None:
+    """Distil a student from a teacher; the same command goes on where it was stopped.
+
+    What is not given is as PROFILE has it.
+
+    For several processes: torchrun --nproc-per-node 2 -m helpers.cli distill ...
+    """
+    online = profiles.profile(profile).online
+    changes = {k: v for k, v in given.items() if v is not None and v != ()}
+    settings = replace(pretraining.RECIPES[profile], **changes)
+    if settings.teacher:
+        online = not Path(settings.teacher).is_dir()
+    if not (online or settings.hub):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    reporters = _reporters(output) if tensorboard else ()
+    for name, value in pretraining.run(settings, output, reporters).items():
+        click.echo(f"{name.removeprefix('eval_')} {value:.4f}")
+    click.echo(f"the student lies in {output}")
+
+
+def _reporters(output: Path) -> list[str]:
+    """TensorBoard's name for the Trainer; `WorkbookError` where it is not installed."""
+    import importlib.util
+
+    if not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
+        raise WorkbookError("TensorBoard is not installed: pip install tensorboardX")
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(output / "tensorboard"))
+    return ["tensorboard"]
+
+
+@contextmanager
+def _bar(keys: Sequence[str], label: str) -> Iterator[Callable[[str], None]]:
+    """A progress bar over keys; gives the function that is told each finished one."""
+    with click.progressbar(keys, label=label, show_pos=True, show_eta=True) as bar:
+        yield lambda key: bar.update(keys.index(key) - bar.pos + 1, current_item=key)
+
+
+@main.command()
+@click.option("--seeds", default=3, help="How many times, each with other draws.")
+@PROFILE
+@click.option("--steps", type=int, help="Of each student. Default: the profile's.")
+@STORED
+def ablation(seeds: int, profile: str, steps: int | None, output: Path | None) -> None:
+    """Train without each loss in turn, store what it costs; a second call goes on."""
+    from helpers import ablation as room
+
+    quiet_and_offline(profile)
+    with _bar(room.keys(seeds), "students") as done:
+        report = room.run(output or room.STORED, seeds, profile, steps, done)
+    for arm, row in room.summary(report).items():
+        click.echo(
+            f"{arm:22} loss {row['loss']:.3f}"
+            f"  masked accuracy {row['masked_accuracy']:.3f}"
+            f"  transfer {row['transfer']:.3f}"
+        )
+
+
+@main.command()
+@click.option("--seeds", default=3, help="How often, each with another head and order.")
+@PROFILE
+@click.option("--task", "tasks", multiple=True, help="One of them. Default: all.")
+@click.option("--steps", type=int, help="Steps of each run. Default: the recipe's.")
+@STORED
+def heads(
+    seeds: int,
+    profile: str,
+    tasks: tuple[str, ...],
+    steps: int | None,
+    output: Path | None,
+) -> None:
+    """Fine-tune every head, teacher and student; a second call goes on."""
+    from helpers import heads as room
+    from helpers.tasks import TASKS
+
+    quiet_and_offline(profile)
+    names = tasks or tuple(TASKS)
+    with _bar(room.keys(names, seeds), "heads") as done:
+        report = room.run(output or room.STORED, names, seeds, profile, done, steps)
+    rows = room.summary(report)
+    for name, row in rows.items():
+        bert, student = (row[kind]["mean"] for kind in ("bert", "distilbert"))
+        words = f"bag of words {row['baseline']:.3f}"
+        click.echo(f"{name:10} bert {bert:.3f}  distilbert {student:.3f}  {words}")
+    kept = room.retention(rows)
+    click.echo(f"the student keeps {kept:.1%} of the teacher's macro-average")
+
+
+@main.command()
+@click.option("--seeds", default=3, help="Taggers to fine-tune of each model.")
+@PROFILE
+@STORED
+def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
+    """Remove every attention head in turn, then many; a second call goes on."""
+    from helpers import head_ablation as room
+
+    quiet_and_offline(profile)
+    with _bar(room.keys(seeds, profile), "removals") as done:
+        report = room.run(output or room.STORED, seeds, profile, done)
+    for examination in ("masked", room.TASK):
+        for kind in room.KINDS:
+            found = room.grid(report, examination, kind)
+            click.echo(
+                f"{examination:10} {kind:10} {found.whole:.3f} with all heads;"
+                f" the worst to lose costs {-found.change.min():.3f},"
+                f" {found.clear.mean():.0%} more than the noise"
+            )
+
+
+@main.command()
+@click.option("--models", is_flag=True, help="The models that full opens.")
+@click.option("--sets", "first", multiple=True, metavar="NAME ...", help="Hub sets.")
+@click.option("--all", "everything", is_flag=True, help="The models and every set.")
+@click.option("--revisions", "pinned", type=FILE, help="Those in a revisions.json.")
+@click.argument("more", nargs=-1, metavar="")
+def prefetch(
+    models: bool,
+    first: tuple[str, ...],
+    everything: bool,
+    pinned: Path | None,
+    more: tuple[str, ...],
+) -> None:
+    """Fetch what PROFILE=full needs, so that it runs offline; the same command goes on.
+
+    Sizes and free room are shown first. What was fetched is written to revisions.json.
+    """
+    from helpers.core.cache import recorded_revisions, revisions_file
+    from helpers.data import prefetch as hub
+    from helpers.data.hub import SETS
+
+    names = list(hub.models()) if models or everything else []
+    names += list(SETS) if everything else dict.fromkeys((*first, *more))
+    if not names:
+        what = f"--models, --all, or --sets with names of {', '.join(SETS)}"
+        raise click.UsageError(f"say what: {what}")
+    parts = hub.plan(names, recorded_revisions(pinned) if pinned else None)
+    for part in parts:
+        name = part.name if part.name == part.repo else f"{part.name} ({part.repo})"
+        here = "" if part.missing else ", here already"
+        size = hub.size(part.size)
+        click.echo(f"{name:60} {size:>7}  {part.commit[:12]}{here}")
+    need, free = (hub.size(count) for count in hub.check_room(parts))
+    missing = hub.size(sum(part.missing for part in parts))
+    total = hub.size(sum(part.size for part in parts))
+    room = f"takes up to {need} on a disk with {free} free"
+    click.echo(f"to fetch: {missing} of {total}; {room}")
+    hub.fetch(parts, click.echo)
+    click.echo(f"all of it is here; its revisions are in {revisions_file()}")
+
+
+@main.command()
+@click.option("--repeats", default=5, help="Turns for each side.")
+@OUTPUT
+def bench(repeats: int, output: Path) -> None:
+    """Measure the workbook's own code against the plain way, both in one run."""
+    from helpers import benchmark_report
+    from helpers.core.cache import write_json
+
+    quiet_and_offline("classroom")
+    report = benchmark_report.measure(repeats, lambda line: click.echo(line, err=True))
+    write_json(output / "bench.json", report)
+    benchmark_report.show(report)
+    click.echo(f"all figures: {output / 'bench.json'}")
+
+
+@main.command()
+@STORED
+@click.option("--minutes", default=9.0, help="What takes longer is left out.")
+@click.option("--quick", is_flag=True, help="Tiny models, on any machine.")
+def flash_bench(output: Path | None, minutes: float, quick: bool) -> None:
+    """Hold every attention back end against float64, then time them on a GPU."""
+    from helpers import flash_bench as room
+
+    quiet_and_offline("classroom")
+    path = output or room.STORED
+    room.check(path, quick)
+    report = room.measure(quick, minutes, lambda line: click.echo(line, err=True))
+    room.store(report, path)
+    for line in (*room.errors_table(report), *room.table(report)):
+        click.echo(line)
+    for name, value in room.headlines(report).items():
+        click.echo(f"{name:24} {'not measured' if value is None else f'{value:.2f}'}")
+    click.echo(f"all figures: {path}")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ from transformers import (
 )
 
 from helpers import attention_cost, benchmark, flash
-from helpers.cache import write_json
-from helpers.doctor import machine
+from helpers.core.cache import write_json
+from helpers.core.machine import machine
 from helpers.errors import WorkbookError
 from helpers.unpadded import Packed, Unpadded, attend, pack, unpadded
 

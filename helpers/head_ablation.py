@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from helpers import checkpoints, data, gaps
-from helpers.cache import write_json
+from helpers.core.cache import write_json
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def run(
 
     Raises `WorkbookError` when the file was made with other settings.
     """
-    from helpers.doctor import machine
+    from helpers.core.machine import machine
 
     settings = {"profile": profile, "maskings": MASKINGS, "task": TASK}
     report: dict[str, Any] = {"settings": settings, "machine": machine(), "runs": {}}

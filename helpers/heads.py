@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers import data
-from helpers.cache import write_json
+from helpers.core.cache import write_json
 from helpers.errors import WorkbookError
 from helpers.finetuning import Outcome, Recipe, fine_tune, recipe
 from helpers.tasks import TASKS, Task, sample, task
@@ -64,7 +64,7 @@ def run(
 
     Raises `WorkbookError` on an unknown task, or when a run in the file had another recipe.
     """
-    from helpers.doctor import machine
+    from helpers.core.machine import machine
 
     report = _read(path) if path.exists() else {"machine": {}, "recipes": {}, "runs": {}}
     table = _Table(

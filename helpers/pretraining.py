@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from helpers import checkpoints
-from helpers.cache import write_json
+from helpers.core.cache import write_json
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
@@ -24,53 +24,57 @@ if TYPE_CHECKING:
     from helpers.distillation import DistillationTrainer, Student
 
 
+def _setting(default: Any, help: str = "", **option: Any) -> Any:
+    """A field, with what `workbook distill` says of it: arguments of a click option."""
+    return field(default=default, metadata={"help": help, **option})
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a run is made of. The defaults are the original's, with one process of its eight.
 
-    `texts`: files, folders or globs. `hub`: `NAME` or `NAME:CONFIG` of Hub sets with a `text`
-    column. `student_layers`: the teacher's layers that the student starts from; with `n_layers`
-    above 0 it has so many layers and starts from nothing. `steps`: -1 for `epochs`. `warmup`: a
-    share of the steps below 1, else a number of steps. `decay_steps`: if above 0, the learning
-    rate is flat and falls to 0 over the last so many steps, so that a run can be lengthened;
-    otherwise it falls linearly. `precision`: fp32, bf16, fp16 or auto (bf16 where it pays).
-    `clean`: share of the sequences that are not masked, for the cosine loss alone.
-    `repeat`: (name of a text, how often it comes in an epoch).
+    The options of `workbook distill` are made of these fields.
     """
 
-    texts: tuple[str, ...] = ()
-    hub: tuple[str, ...] = ()
+    texts: tuple[str, ...] = _setting((), "File, folder or 'glob'; a paragraph a line.")
+    hub: tuple[str, ...] = _setting((), "A Hub set with texts.", metavar="NAME[:CONFIG]")
     profile: str = "full"
-    teacher: str = ""
-    revision: str | None = None
-    student_layers: tuple[int, ...] = (0, 2, 4, 7, 9, 11)
-    n_layers: int = 0
-    distillation: float = 5.0
-    masked_lm: float = 2.0
-    cosine: float = 1.0
-    mse: float = 0.0
-    temperature: float = 2.0
-    positions: str = "all"
-    masking: str = "uniform"
-    mlm_probability: float = 0.15
-    clean: float = 0.0
-    max_length: int = 512
-    steps: int = -1
-    epochs: float = 3.0
-    batch_size: int = 5
-    accumulation: int = 50
-    learning_rate: float = 5e-4
-    warmup: float = 0.05
-    decay_steps: int = 0
-    max_grad_norm: float = 5.0
-    dropout: float = 0.1
-    freeze_embeddings: bool = False
-    precision: str = "fp32"
-    held_out: float = 0.02
-    repeat: tuple[tuple[str, int], ...] = ()
-    log_every: int = 50
-    save_every: int = 500
-    seed: int = 0
+    teacher: str = _setting("", "Folder or Hub id. Default: the profile's BERT.")
+    revision: str | None = _setting(None, "The teacher's revision on the Hub.")
+    student_layers: tuple[int, ...] = _setting(
+        (0, 2, 4, 7, 9, 11), "Teacher layers to start from.", metavar="0,2,4"
+    )
+    n_layers: int = _setting(0, "Start from so many random layers instead.")
+    distillation: float = _setting(5.0, "Weight of the distillation loss.")
+    masked_lm: float = _setting(2.0, "Weight of the masked-LM loss.")
+    cosine: float = _setting(1.0, "Weight of the cosine loss.")
+    mse: float = _setting(0.0, "Weight of the squared distance of the logits.")
+    temperature: float = _setting(2.0, "Of the distillation loss.")
+    positions: Literal["all", "masked"] = _setting("all", "Of the distillation loss.")
+    masking: Literal["uniform", "smoothed"] = _setting("uniform", "How words are drawn.")
+    mlm_probability: float = _setting(0.15, "Share of the tokens that is masked.")
+    clean: float = _setting(0.0, "Share of sequences left unmasked, for the cosine.")
+    max_length: int = _setting(512, "Tokens of a sequence.")
+    steps: int = _setting(-1, "Optimizer steps; replaces --epochs.")
+    epochs: float = _setting(3.0, "Passes over the texts.")
+    batch_size: int = _setting(5, "Sequences for each process and pass.")
+    accumulation: int = _setting(50, "Passes for each optimizer step.")
+    learning_rate: float = _setting(5e-4, "The highest one.")
+    warmup: float = _setting(0.05, "Steps, or a share of them below 1.")
+    decay_steps: int = _setting(0, "Flat rate that falls to 0 over the last steps.")
+    max_grad_norm: float = _setting(5.0, "Longer gradients are shortened to this.")
+    dropout: float = _setting(0.1, "Of the student.")
+    freeze_embeddings: bool = _setting(False, "Teach the rest alone.", off="/--train-embeddings")
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = _setting(
+        "fp32", "auto: bf16 where the processor supports it."
+    )
+    held_out: float = _setting(0.02, "Share of each text that is kept back.")
+    repeat: tuple[tuple[str, int], ...] = _setting(
+        (), "How often a text comes in an epoch.", metavar="TEXT TIMES"
+    )
+    log_every: int = _setting(50, "Steps from one line of log.jsonl to the next.")
+    save_every: int = _setting(500, "Steps from one checkpoint to the next.")
+    seed: int = _setting(0, "Draws masks, order and random layers.")
 
 
 # What each profile changes of the original's recipe: a few layers, short sequences, two cores.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import checkpoints, profiles
-from helpers.cache import build_once, recorded_revisions
+from helpers.core.cache import build_once, recorded_revisions
 from helpers.errors import WorkbookError
 from helpers.sources import sha256
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import os
-import platform
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,51 +21,48 @@ from helpers.errors import WorkbookError
 
 RECORD_MIME = "application/vnd.distilbert-workbook.record+json"
 
-# what a notebook's parameter may be: a test, and the words for what was expected
-_PARAMETERS: dict[str, tuple[Any, str]] = {
-    "SEED": (lambda v: _whole(v) and v >= 0, "a whole number, 0 or more"),
-    "MAX_LENGTH": (lambda v: _whole(v) and 8 <= v <= 512, "a whole number from 8 to 512"),
-    "TEXT": (lambda v: isinstance(v, str) and bool(v.strip()), "a text that is not empty"),
-    "MASKED_TEXT": (
-        lambda v: isinstance(v, str) and v.count("[MASK]") == 1,
-        "a text with exactly one [MASK]",
-    ),
-    "ANSWER": (lambda v: isinstance(v, str) and v.isalpha(), "one word, letters only"),
-    "TEMPERATURE": (
-        lambda v: isinstance(v, int | float) and not isinstance(v, bool) and 0.25 <= v <= 10,
-        "a number from 0.25 to 10",
-    ),
-    "STEPS": (lambda v: _whole(v) and v >= 0, "a whole number, 0 or more"),
-    "ABLATION_SEEDS": (lambda v: _whole(v) and 0 <= v <= 5, "a whole number from 0 to 5"),
-    "DISTIL_SEEDS": (lambda v: _whole(v) and 0 <= v <= 3, "a whole number from 0 to 3"),
-    "TEXT_FILE": (
-        lambda v: isinstance(v, str),
-        "the path of a UTF-8 text file, one paragraph a line, or empty",
-    ),
-    "DATA_FILE": (
-        lambda v: isinstance(v, str),
-        "the path of a file with labelled rows, or empty",
-    ),
-    "PAIR": (lambda v: isinstance(v, str) and bool(v.strip()), "a text that is not empty"),
-    "LIVE_HEADS": (lambda v: _whole(v) and v >= 0, "a whole number, 0 or more"),
-    "COLUMNS": (lambda v: isinstance(v, dict), 'a dict such as {"context": 1}, or empty'),
+# what a parameter may be: a test, and the words for what was expected
+Rule = tuple[Callable[[Any], bool], str]
+
+
+def _is(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _number(low: float, high: float = math.inf, *others: type) -> Rule:
+    noun = "a number" if others else "a whole number"
+    words = f" from {low} to {high}" if high < math.inf else f", {low} or more"
+    return lambda v: _is(v, int, *others) and low <= v <= high, noun + words
+
+
+_TEXT: Rule = (lambda v: _is(v, str) and bool(v.strip()), "a text that is not empty")
+_LAYERS = "a list of layer numbers from 0, such as [0, 2, 4], or empty"
+_GAP = "a text with exactly one [MASK]"
+_ROWS = "the path of a file with labelled rows, or empty"
+_CORPUS = "the path of a UTF-8 text file, one paragraph a line, or empty"
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("SEED", "STEPS", "LIVE_HEADS"), _number(0)),
+    **dict.fromkeys(("TEXT", "PAIR"), _TEXT),
+    "MAX_LENGTH": _number(8, 512),
+    "ABLATION_SEEDS": _number(0, 5),
+    "DISTIL_SEEDS": _number(0, 3),
+    "TEMPERATURE": _number(0.25, 10, float),
+    "MASKED_TEXT": (lambda v: _is(v, str) and v.count("[MASK]") == 1, _GAP),
+    "ANSWER": (lambda v: _is(v, str) and v.isalpha(), "one word, letters only"),
+    "TEXT_FILE": (lambda v: _is(v, str), _CORPUS),
+    "DATA_FILE": (lambda v: _is(v, str), _ROWS),
+    "COLUMNS": (lambda v: _is(v, dict), 'a dict such as {"context": 1}, or empty'),
     "LAYERS": (
-        lambda v: isinstance(v, list) and all(_whole(n) and n >= 0 for n in v),
-        "a list of layer numbers from 0, such as [0, 2, 4], or empty",
+        lambda v: _is(v, list) and all(_is(n, int) and n >= 0 for n in v),
+        _LAYERS,
     ),
 }
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def check_parameters(parameters: dict[str, object]) -> None:
+def check_parameters(parameters: dict[str, Any]) -> None:
     """Raises `WorkbookError` on the first parameter that is not what it must be."""
     for name, value in parameters.items():
-        if name not in _PARAMETERS:
-            raise WorkbookError(f"{name} is no parameter that the workbook knows")
-        valid, expected = _PARAMETERS[name]
+        valid, expected = RULES.get(name, (lambda v: True, ""))
         if not valid(value):
             raise WorkbookError(f"{name} is {value!r}; it must be {expected}")
 
@@ -79,89 +77,85 @@ class Session:
     seed: int
 
     def record(self, **values: object) -> None:
-        """Show results as a table and leave them in the notebook as JSON for whoever ran it.
+        """Show results as a table, and leave them as JSON for whoever ran the notebook.
 
         `values`: numbers, strings, booleans, or lists and dicts of them.
         """
         from IPython.display import display
 
         data = json.loads(json.dumps(values))  # raises here on what JSON cannot hold
+        words = {name: readable(value) for name, value in data.items()}
         rows = "".join(
             "<tr><td style='text-align:left; white-space:nowrap; vertical-align:top'>"
             f"<code style='overflow-wrap:normal'>{html.escape(name)}</code></td>"
             "<td style='text-align:left; white-space:pre-line'>"
-            f"{html.escape(_readable(value))}</td></tr>"
-            for name, value in data.items()
+            f"{html.escape(text)}</td></tr>"
+            for name, text in words.items()
         )
-        text = "\n".join(f"{name} = {_readable(value)}" for name, value in data.items())
         bundle = {
             RECORD_MIME: {"notebook": self.notebook, "values": data},
             "text/html": f"<table>{rows}</table>",
-            "text/plain": text,
+            "text/plain": "\n".join(f"{name} = {text}" for name, text in words.items()),
         }
         display(bundle, raw=True)
 
 
-def _readable(value: object) -> str:
+def readable(value: object) -> str:
     """JSON in the words of a table: numbers rounded, one row of a list of dicts a line.
 
-    >>> _readable({"mean": 0.123456, "runs": [1, 2000]})
+    >>> readable({"mean": 0.123456, "runs": [1, 2000]})
     'mean 0.123, runs (1, 2,000)'
     """
+
+    def inside(part: object) -> str:
+        text = readable(part)
+        return f"({text})" if isinstance(part, dict | list) else text
+
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_inside(part)}" for name, part in value.items()) or "none"
+        return ", ".join(f"{k} {inside(v)}" for k, v in value.items()) or "none"
     if isinstance(value, list):
         between = "\n" if value and isinstance(value[0], dict) else ", "
-        return between.join(map(_readable, value)) or "none"
+        return between.join(map(readable, value)) or "none"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 0.01 else f"{value:,.3f}"
-    if isinstance(value, int) and not isinstance(value, bool):
+    if _is(value, int):
         return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _inside(part: object) -> str:
-    return f"({_readable(part)})" if isinstance(part, dict | list) else _readable(part)
+def start(notebook: str, PROFILE: str = "classroom", **parameters: Any) -> Session:
+    """Open a notebook: check its parameters, seed, choose the device, go offline.
 
-
-def start(notebook: str, PROFILE: str = "classroom", **parameters: object) -> Session:
-    """Open a notebook: check its parameters, seed, choose the device, set the style, go offline.
-
-    `parameters` are the notebook's own constants by name, such as `SEED=SEED`; each is checked.
+    `parameters` are the notebook's own constants by name, such as `SEED=SEED`.
 
     Raises `WorkbookError`, one line, on an unknown profile or a parameter out of range.
     """
-    profile = profiles.profile(PROFILE)
     check_parameters(parameters)
-    if not profile.online:
-        _go_offline()
-    seed = int(parameters.get("SEED", 0))  # type: ignore[call-overload]
-    device = _seed_and_device(seed)
-    _quiet()
+    quiet_and_offline(PROFILE)
+    seed = int(parameters.get("SEED", 0))
+    session = Session(notebook, profiles.profile(PROFILE), _seed_and_device(seed), seed)
     from helpers.plots import use_style
 
     use_style()
-    session = Session(notebook, profile, device, seed)
     print(_greeting(session))
     return session
 
 
 def quiet_and_offline(profile: str) -> None:
-    """What `start` does to the libraries, for a command: no connection, no bars of their own.
+    """What `start` does to the libraries: no connection, no bars of their own.
 
     Raises `WorkbookError` on an unknown profile.
     """
     if not profiles.profile(profile).online:
-        _go_offline()
-    _quiet()
+        # read once, when huggingface_hub is imported: the constant is for when it was
+        os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+        if constants := sys.modules.get("huggingface_hub.constants"):
+            constants.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
 
-
-def _go_offline() -> None:
-    # read once, when huggingface_hub is imported: set the variable, and the constant if too late
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-        os.environ[name] = "1"
-    if constants := sys.modules.get("huggingface_hub.constants"):
-        constants.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _seed_and_device(seed: int) -> str:
@@ -176,22 +170,14 @@ def _seed_and_device(seed: int) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _quiet() -> None:
-    """Turn off progress bars and reports that would only distract; errors still show."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
 def _greeting(session: Session) -> str:
-    import torch
-    import transformers
+    from helpers.core.machine import machine
 
-    where = torch.cuda.get_device_name() if session.device == "cuda" else "CPU"
+    here = machine()
+    where = here["gpu"] if session.device == "cuda" else "CPU"
     return (
-        f"profile {session.profile.name} | seed {session.seed} | Python "
-        f"{platform.python_version()}, torch {torch.__version__}, transformers "
-        f"{transformers.__version__} | {where}, {torch.get_num_threads()} threads"
+        f"profile {session.profile.name} | seed {session.seed} | "
+        f"Python {here['python']}, torch {here['torch']}, "
+        f"transformers {here['transformers']} | "
+        f"{where}, {here['threads']} threads"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from helpers import checkpoints, data, finetuning, tasks
-from helpers.cache import build_once
+from helpers.core.cache import build_once
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

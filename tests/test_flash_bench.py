@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from helpers import attention_cost, flash_bench
-from helpers.cli_speed import flash_bench as command
+from helpers.cli import flash_bench as command
 from helpers.errors import WorkbookError
 
 PLAIN = [name for name, _, _, how in flash_bench.PLAN if how == "plain" and "flash" not in name]

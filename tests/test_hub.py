@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from stand_in_hub import LAYOUT, StandInHub, commit_of, dataset_files, model_files
 
-from helpers import cache
+from helpers.core import cache
 from helpers.data import hub as sets
 from helpers.data import prefetch, schemas
 from helpers.errors import WorkbookError

@@ -9,8 +9,9 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from helpers import checks, notebook_files
+from helpers import checks
 from helpers.checks import Exercise
+from helpers.core import notebook_files
 from helpers.widgets import FALLBACK, WIDGET_MIME
 
 PATHS = notebook_files.notebooks()

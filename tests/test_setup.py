@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
 
-from helpers.doctor import canonical, pinned
+from helpers.core.doctor import canonical, pinned
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LISTS = [
@@ -80,10 +80,18 @@ def test_every_dependency_has_its_reason_beside_it():
 
 
 def test_every_package_is_installed_with_the_project():
-    folders = {p.parent.relative_to(ROOT).as_posix() for p in ROOT.glob("helpers/**/__init__.py")}
-    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == {
-        f.replace("/", ".") for f in folders
+    setuptools = PYPROJECT["tool"]["setuptools"]
+    assert setuptools["packages"] == {"find": {"include": ["helpers*"]}}
+    files = {path for path in (ROOT / "helpers").rglob("*") if path.is_file()}
+    code = {path for path in files if path.suffix in (".py", ".pyc")}
+    assert all(path.with_name("__init__.py") in code for path in code if path.suffix == ".py")
+    shipped = {
+        path
+        for package, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
     }
+    assert files - code == {path for path in shipped if path.is_file()}
 
 
 def test_ci_calls_what_the_readme_tells_a_newcomer():

@@ -25,9 +25,9 @@ import click
 import numpy as np
 
 from helpers import baselines, evidence, finetuning, tasks
-from helpers.cache import write_json
 from helpers.checkpoints import distilbert
-from helpers.doctor import machine
+from helpers.core.cache import write_json
+from helpers.core.machine import machine
 from helpers.heads import SHARES, fewer
 from helpers.session import quiet_and_offline
 

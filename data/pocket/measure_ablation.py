@@ -28,10 +28,10 @@ from budget import DEVICE, batches, opened
 from train_student import losses_of, teacher_of
 
 from helpers.ablation import ARMS, FEW_SHOT, LONGER, STORED, at_seconds, at_step, few_shot
-from helpers.cache import write_json
 from helpers.checkpoints import base_tokenizer
+from helpers.core.cache import write_json
+from helpers.core.machine import machine
 from helpers.distillation import bf16_pays, random_student, student_of
-from helpers.doctor import machine
 from helpers.metrics import masked_accuracy_of_ids
 from helpers.session import quiet_and_offline
 from helpers.texts import Masking

@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 from transformers import DistilBertForMaskedLM
 
 from helpers.checkpoints import base_bert, base_tokenizer, distilbert, pocket_bert_state
+from helpers.core.machine import machine
 from helpers.data import passages
-from helpers.doctor import machine
 from helpers.metrics import masked_accuracy
 
 SENTENCES = (

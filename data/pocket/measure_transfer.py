@@ -32,9 +32,9 @@ from safetensors.torch import load_file
 
 from helpers.ablation import FEW_SHOT, few_shot
 from helpers.checkpoints import STUDENT, base_bert, pocket_bert_state
+from helpers.core.machine import machine
 from helpers.data import schemas
 from helpers.distillation import as_distilbert, student_of
-from helpers.doctor import machine
 from helpers.finetuning import Recipe
 from helpers.session import quiet_and_offline
 from helpers.surgery import count_layers

@@ -31,7 +31,7 @@ from torch.nn import functional
 from transformers import set_seed
 
 from helpers.checkpoints import ADAPTER, MASK_ROW, base_bert, base_tokenizer, pocket_bert_state
-from helpers.doctor import machine
+from helpers.core.machine import machine
 from helpers.texts import Masking
 
 

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from helpers import finetuning, ready_made, tasks
 from helpers.checkpoints import distilbert
-from helpers.doctor import machine
+from helpers.core.machine import machine
 from helpers.session import quiet_and_offline
 from helpers.sources import sha256
 

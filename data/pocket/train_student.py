@@ -28,8 +28,8 @@ from torch.nn import functional
 from transformers import BertForMaskedLM, set_seed
 
 from helpers.checkpoints import base_bert, base_tokenizer, pocket_bert_state, student_weights
+from helpers.core.machine import machine
 from helpers.distillation import as_distilbert, projection, student_of
-from helpers.doctor import machine
 from helpers.objective import IGNORE, Objective, projected_losses
 from helpers.texts import Masking
 

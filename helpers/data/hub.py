@@ -4,7 +4,7 @@
     load("mnli", limit=1000)  text, text_pair, label      a thousand rows of each split
 
 `datasets` reads a set at one commit, in whatever layout the Hub has it; the commit is
-written down in `revisions.json` (`helpers.cache`). What was built once opens offline;
+written down in `revisions.json` (`helpers.core.cache`). What was built once opens offline;
 `helpers.data.prefetch` builds beforehand.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.cache import record_revision, recorded_revisions
+from helpers.core.cache import record_revision, recorded_revisions
 from helpers.data.schemas import CHOICES, NAMED, features
 from helpers.errors import WorkbookError
 

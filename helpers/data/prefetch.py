@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import profiles, ready_made
-from helpers.cache import record_revision, recorded_revisions
+from helpers.core.cache import record_revision, recorded_revisions
 from helpers.data.hub import SETS, builder, explained, find, load
 from helpers.errors import WorkbookError
 

@@ -8,7 +8,7 @@ import pytest
 
 from browser.lab import Lab, copy_for_smoke
 from browser.watch import NO_NAMES
-from helpers import notebook_files
+from helpers.core import notebook_files
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 LEFT_OUT = "left out, no test in a browser: {}"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from browser.watch import DESK, blank_views, window
-from helpers import notebook_files, pages
+from helpers.core import notebook_files, pages
 from helpers.widgets import FALLBACK
 
 PHONE = {"width": 390, "height": 844}

@@ -6,8 +6,8 @@ import pytest
 
 from browser.test_pages import PHONE, TOO_WIDE
 from browser.watch import DESK, window
-from helpers import notebook_files, pages
-from helpers.runner import Result
+from helpers.core import notebook_files, pages
+from helpers.core.results import Result
 
 BOOKS = notebook_files.notebooks()[1:4]
 PAPER = "() => getComputedStyle(document.body).backgroundColor"
@@ -26,8 +26,8 @@ def site(browser, tmp_path_factory):
     chapters = [pages.chapter(name, book) for name, book in books.items()]
     for name, book in books.items():
         pages.write_page(book, folder / f"{name}.html", chapters)
-    results = [Result(name, 60.0, True, notebook_files.records(b)) for name, b in books.items()]
-    pages.write_index(results, "classroom", folder, chapters)
+    results = {n: Result(n, 60.0, True, notebook_files.records(b)) for n, b in books.items()}
+    pages.write_index(results, folder, chapters)
     context, page, watch = window(browser, folder.as_uri())
     yield SimpleNamespace(page=page, watch=watch, url=folder.as_uri(), chapters=chapters)
     context.close()

@@ -7,7 +7,7 @@ import pytest
 from browser.controls import TEXT, TRAPPED, WIDGETS, controls, unknown
 from browser.lab import STDERR
 from browser.watch import blank_views, window
-from helpers import notebook_files
+from helpers.core import notebook_files
 from helpers.widgets import FALLBACK
 
 MARKUP = '\'"><script>window.hacked=1</script><img src=x onerror="window.hacked=1">'

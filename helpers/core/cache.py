@@ -1,8 +1,6 @@
-"""One folder for everything that the workbook builds: locked, atomic, verified when read.
+"""Files that are whole or not there: the cache of what the workbook builds, and JSON.
 
-`WORKBOOK_HOME` moves it; otherwise it is the platform's user cache. A folder is built under a
-temporary name, given a manifest of hashes, and renamed into place, so that it is there whole or
-not at all; a reader checks the manifest and has it rebuilt when one byte is off.
+`WORKBOOK_HOME` moves the cache; otherwise it is the platform's user cache.
 """
 
 from __future__ import annotations
@@ -16,19 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import WorkbookError
-from helpers.sources import sha256
 
-MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"  # every file's size: some systems clear caches file by file
 
 
 def home() -> Path:
-    """The cache folder; made if need be.
-
-    Raises `WorkbookError` when it cannot be written to.
-    """
+    """The cache folder, made if need be; `WorkbookError` when it cannot be made."""
     from platformdirs import user_cache_path
 
-    folder = Path(os.environ.get("WORKBOOK_HOME") or user_cache_path("distilbert-workbook"))
+    default = user_cache_path("distilbert-workbook")
+    folder = Path(os.environ.get("WORKBOOK_HOME") or default)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -39,30 +34,34 @@ def home() -> Path:
     return folder
 
 
-def write_json(path: Path, value: Any) -> None:
-    """`value` as JSON in the file `path`, whole or not at all; its folder is made if need be."""
+def write_text(path: Path, text: str) -> None:
+    """Write the file `path` whole or not at all; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(value, indent=1) + "\n", encoding="utf8")
+    fresh.write_text(text, encoding="utf8")
     fresh.replace(path)
 
 
+def write_json(path: Path, value: Any) -> None:
+    """`value` as JSON in the file `path`, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
 def intact(folder: Path) -> bool:
-    """Whether `folder` holds exactly what its manifest says, byte for byte."""
+    """Whether `folder` holds the files of its manifest, each as long as it was."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf8"))
-        return bool(manifest) and all(
-            sha256(folder / name) == digest for name, digest in manifest.items()
-        )
-    except (OSError, ValueError, AttributeError):
+        sizes = json.loads((folder / MANIFEST).read_bytes())
+        found = {name: (folder / name).stat().st_size for name in sizes}
+    except (OSError, ValueError):
         return False
+    return bool(sizes) and found == sizes
 
 
 def build_once(name: str, build: Callable[[Path], None]) -> Path:
-    """The folder `name` of the cache, made by `build(empty_folder)` unless it is there, intact.
+    """The folder `name` of the cache, made by `build(empty_folder)` unless it is there.
 
-    Safe against a second process (one builds, the other waits), against `kill -9` in mid-build
-    (the leftovers are swept away by the next build) and against damage (noticed, rebuilt).
+    It is built under a temporary name and renamed. Of two processes one builds and the
+    other waits; what a killed one left is swept away by the next.
     """
     from filelock import FileLock
 
@@ -77,12 +76,11 @@ def build_once(name: str, build: Callable[[Path], None]) -> Path:
         fresh = home() / f".{name}.{os.getpid()}"
         fresh.mkdir()
         build(fresh)
-        files = sorted(path for path in fresh.rglob("*") if path.is_file())
-        manifest = {path.relative_to(fresh).as_posix(): sha256(path) for path in files}
-        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf8")
-        if folder.exists():
-            folder.rename(home() / f".{name}.damaged")
-            shutil.rmtree(home() / f".{name}.damaged", ignore_errors=True)
+        files = [path for path in sorted(fresh.rglob("*")) if path.is_file()]
+        sizes = [path.stat().st_size for path in files]
+        names = [path.relative_to(fresh).as_posix() for path in files]
+        write_json(fresh / MANIFEST, dict(zip(names, sizes, strict=True)))
+        shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     return folder
 

@@ -1,7 +1,4 @@
-"""Notebooks as files: find them, read their parameters, clean them, keep outputs in step.
-
-Knows nothing of running them (`helpers.runner`) or of what they teach.
-"""
+"""Notebooks as files: find them, read their parameters, keep their outputs in step."""
 
 from __future__ import annotations
 
@@ -12,16 +9,20 @@ from typing import Any
 
 import nbformat
 
+from helpers.core.cache import write_text
 from helpers.errors import WorkbookError
 from helpers.session import RECORD_MIME
-from helpers.widgets import WIDGET_MIME
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-PICTURE = Path(__file__).parent.parent / "data" / "picture.png"  # the README shows it
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+PICTURE = ROOT / "data" / "picture.png"  # the README shows it
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python"}
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 
 def notebooks(only: tuple[str, ...] = ()) -> list[Path]:
-    """The workbook's notebooks in reading order; `only` keeps those whose names begin so.
+    """The notebooks in reading order; `only` keeps those whose names begin so.
 
     Raises `WorkbookError` when an entry of `only` fits none.
     """
@@ -38,6 +39,11 @@ def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
+def write(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write a notebook whole or not at all."""
+    write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+
+
 def default_parameters(path: Path) -> dict[str, Any]:
     """The constants of the cell tagged `parameters`, by name, as Python values."""
     for cell in read(path).cells:
@@ -49,7 +55,7 @@ def default_parameters(path: Path) -> dict[str, Any]:
 
 
 def code_digest(notebook: nbformat.NotebookNode) -> str:
-    """A hash of all code: it changes when a source does, and not when an output does."""
+    """A hash of all code: it changes when a source does, not when an output does."""
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     return hashlib.sha256("\n%%\n".join(code).encode()).hexdigest()[:16]
 
@@ -64,46 +70,24 @@ def records(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Take out, in place, what lives only while a kernel runs, and papermill's own notes.
+    """Take out, in place, what lives only while a kernel runs, and papermill's notes.
 
     Widget state breaks GitHub's preview; times would make every run a diff.
     """
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-        **({"workbook": notebook.metadata["workbook"]} if "workbook" in notebook.metadata else {}),
-    }
+    kept = {k: v for k, v in notebook.metadata.items() if k == "workbook"}
+    notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, **kept}
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = {"tags": tags} if tags else {}
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_MIME, None)
     return notebook
 
 
-def put_outputs(path: Path, executed: nbformat.NotebookNode, seconds: float) -> None:
-    """Write a clean run's outputs into the notebook at `path`, whose sources they must match."""
-    if code_digest(read(path)) != code_digest(executed):
-        raise WorkbookError(f"{path.name} changed while it ran, or was given other parameters")
-    clean(executed).metadata["workbook"] = {
-        "code": code_digest(executed),
-        "seconds": round(seconds),
-    }
-    write(path, executed)
-
-
 def picture(notebook: nbformat.NotebookNode) -> bytes | None:
-    """The PNG below the cell tagged `picture`, if the notebook has one: the README's."""
+    """The PNG below the cell tagged `picture`, if there is one: the README's."""
     for cell in notebook.cells:
         if "picture" in cell.metadata.get("tags", []):
             for output in cell.outputs:
                 if png := output.get("data", {}).get("image/png"):
                     return base64.b64decode(png)
     return None
-
-
-def write(path: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write a notebook whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    nbformat.write(notebook, temporary)
-    temporary.replace(path)
