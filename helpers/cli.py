@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import logging
 import os
@@ -283,6 +284,88 @@ def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
                 f" the worst to lose costs {-found.change.min():.3f},"
                 f" {found.clear.mean():.0%} more than the noise"
             )
+
+
+@main.command()
+@click.argument("head")
+@click.argument("file", type=str)
+@click.option("--output", type=FOLDER, required=True, help="A new folder.")
+@click.option("--columns", default="", help='Such as \'{"text": "v2", "label": "v1"}\'.')
+@click.option("--label-names", default="", help='Such as \'["bad", "good"]\'.')
+@click.option("--encoding", default="", help="Default: UTF-8.")
+@click.option("--epochs", type=float, default=0, help="Default: the recipe's.")
+@click.option("--learning-rate", type=float, default=0, help="Default: the recipe's.")
+@click.option("--seed", default=0)
+@PROFILE
+def fine_tune(
+    head: str, file: str, output: Path, columns: str, label_names: str, encoding: str,
+    epochs: float, learning_rate: float, seed: int, profile: str,
+) -> None:  # fmt: skip
+    """Train HEAD on the rows of FILE, keep the best epoch in OUTPUT.
+
+    HEAD: classification, multilabel, regression, similarity, tokens, questions, choices.
+    """
+    from helpers import checkpoints
+    from helpers.data import own, splits
+    from helpers.data.columns import said
+    from helpers.training import own_model
+
+    quiet_and_offline(profile)
+    if head not in own_model.SCORES:
+        raise WorkbookError(f"no head is {head!r}; there are {', '.join(own_model.SCORES)}")
+    rows = own.load(file, head, columns=columns, label_names=label_names, encoding=encoding)
+    sets = splits.held_out(rows, file)
+    how = own_model.recipe_for(head, profile, epochs, learning_rate)
+    train, test = (len(sets[split]) for split in ("train", "test"))
+    click.echo(f"{train:,} rows to learn from, {test:,} held out, {how.epochs:g} epochs")
+    model = checkpoints.distilbert(profile)
+    about = {"columns": said("COLUMNS", columns) or {}}
+    found = own_model.train(head, sets, model, how, output, seed, click.echo, about)
+    for name, value in found.items():
+        click.echo(f"{name:24} {value:.3f}")
+    click.echo(f"the model lies in {output}: workbook predict {output} FILE")
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.argument("file", type=str)
+@click.option("--output", type=FILE, help="A .csv or .jsonl. Default: beside FILE.")
+@click.option("--columns", default="", help="Default: those it was trained with.")
+@click.option("--encoding", default="", help="Default: UTF-8.")
+@click.option("--batch-size", default=32)
+def predict(
+    folder: Path, file: str, output: Path | None, columns: str, encoding: str, batch_size: int
+) -> None:
+    """Label the rows of FILE with the model in FOLDER, however many they are."""
+    from helpers.data.columns import said
+    from helpers.data.source import find
+    from helpers.training import predict as room
+    from helpers.training import stream
+
+    quiet_and_offline("classroom")
+    path = find(file)
+    kind = ".jsonl" if path.suffix in (".jsonl", ".ndjson") else ".csv"
+    output = output or path.with_name(f"{path.stem}.predicted{kind}")
+    model, tokenizer, about = room.opened(folder)
+    every = stream.rows(path, encoding)
+    parts = stream.chunks(every, batch_size)
+    first = next(parts, [])
+    if not first:
+        raise WorkbookError(f"{path}: there are no rows in it")
+    told = said("COLUMNS", columns) or about["columns"]
+    where = stream.places(list(first[0]), about["head"], told)
+    writer, count = stream.Writer(output), 0
+    try:
+        for part in itertools.chain([first], parts):
+            asked = [stream.in_schema(row, where) for row in part]
+            writer.write(part, room.answers(model, tokenizer, about, asked))
+            count += len(part)
+            click.echo(f"\r{count:,} rows", nl=False, err=True)
+    except BaseException:
+        writer.close(whole=False)
+        raise
+    writer.close(whole=True)
+    click.echo(f"\r{count:,} rows labelled: {output}")
 
 
 @main.command()

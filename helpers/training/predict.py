@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +39,6 @@ def answers(model: Any, tokenizer: Any, about: dict[str, Any], rows: Rows) -> Ro
     `rows` hold the columns of the head's schema, without labels.
     """
     return _HEADS[about["head"]](model, tokenizer, about["recipe"], rows)
-
-
-def label(
-    rows: Iterator[Rows], model: Any, tokenizer: Any, about: dict[str, Any], write: Callable
-) -> int:
-    """Answer chunk after chunk; `write` gets each chunk's rows and answers. Counts the rows."""
-    count = 0
-    for chunk in rows:
-        write(chunk, answers(model, tokenizer, about, chunk))
-        count += len(chunk)
-    return count
 
 
 def _logits(model: Any, tokenizer: Any, recipe: dict, *texts: list[str], **more: Any) -> Any:
