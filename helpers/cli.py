@@ -40,7 +40,7 @@ def _value(text: str) -> Any:
 def _from_here(name: str, value: Any) -> Any:
     """A file is meant from the folder where the command is typed; notebooks run in another."""
     is_path = name.endswith("_FILE") and isinstance(value, str) and value
-    return str(Path(value).resolve()) if is_path else value
+    return str(Path(value).expanduser().resolve()) if is_path else value
 
 
 @main.command()
