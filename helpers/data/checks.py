@@ -1,12 +1,11 @@
-"""One row of a file, checked and typed as its head's schema wants it; and doubtful files."""
+"""One row of a file, checked and typed as its head's schema wants it."""
 
 from __future__ import annotations
 
 import ast
 import json
 import math
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from helpers.data import conll
@@ -16,10 +15,8 @@ from helpers.data.source import Source, short
 
 if TYPE_CHECKING:
     import pandas as pd
-    from transformers import PreTrainedTokenizerBase
 
 LONGEST = 10_000  # words: a file whose line breaks are gone
-CONTRADICTED = 0.1  # of the rows: more is no noise but a wrong column
 Row = dict[str, Any]
 
 
@@ -30,36 +27,34 @@ def rows(
 
     Raises `WorkbookError`, one line, that names the bad rows.
     """
-    head = source.head
-    if head == "tokens":
+    if source.head == "tokens":
         table = _tagged(table, source, labels, notes)
-    if head == "multilabel":
-        texts = [cell for cell in table["label"] if isinstance(cell, str)]
-        mark = next(
-            (m for m in "|;," if any(m in c for c in texts if c[:1] != "[")), "|"
-        )
-        table = table.assign(label=[_labels(cell, mark) for cell in table["label"]])
-    if head == "choices":
+    if source.head == "multilabel":
+        whole = [str(one) for one in table["label"] if not str(one).startswith("[")]
+        mark = next((m for m in "|;," if any(m in one for one in whole)), "|")
+        table = table.assign(label=[_split(one, mark) for one in table["label"]])
+    if source.head == "choices":
         _check_count(table, source)
-    return checked(table, source, lambda row: CHECKS[head](row, labels)), list(
-        table.index
-    )
+    check = CHECKS[source.head]
+    return checked(table, source, lambda row: check(row, labels)), list(table.index)
 
 
 def checked(
     table: pd.DataFrame, source: Source, check: Callable[[Row], Any]
 ) -> list[Any]:
-    """What `check` makes of each row; a word of a CoNLL row stands on a line of its own."""
+    """What `check` makes of each row.
+
+    Raises `WorkbookError` that names all rows of which it made none.
+    """
     made, faults = [], []
     for place, row in zip(table.index, table.to_dict("records"), strict=True):
         try:
             made.append(check(row))
         except Bad as bad:
+            at = place if bad.word is None else f"{place}, word {bad.word + 1}"
             if bad.word is not None and table.index.name == conll.BY_WORD:
-                place = f"line {int(place.split()[1]) + bad.word}"
-            elif bad.word is not None:
-                place = f"{place}, word {bad.word + 1}"
-            faults.append((place, bad.found, bad.expected))
+                at = f"line {int(place.split()[1]) + bad.word}"
+            faults.append((at, bad.found, bad.expected))
     if faults:
         raise source.refuse(faults)
     return made
@@ -68,11 +63,8 @@ def checked(
 def text(value: Any, column: str) -> str:
     """`value`, a text with something in it, of 10,000 words at most."""
     if not isinstance(value, str) or not value.strip():
-        found = (
-            f"an empty {column}"
-            if value in (None, "")
-            else f"{short(value)} as {column}"
-        )
+        empty = value is None or isinstance(value, str)
+        found = f"an empty {column}" if empty else f"{short(value)} as {column}"
         raise Bad(found, "a text in every row")
     if len(value) > 2 * LONGEST and len(value.split()) > LONGEST:
         raise Bad(f"a {column} of {len(value.split()):,} words", f"{LONGEST:,} at most")
@@ -82,11 +74,10 @@ def text(value: Any, column: str) -> str:
 
 
 def number(value: Any, column: str) -> float:
-    """`value` as a finite float32."""
+    """`value`, a finite number that fits a float32."""
     try:
-        found = (
-            math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
-        )
+        wrong = isinstance(value, bool) or "_" in str(value)
+        found = math.nan if wrong else float(value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not abs(found) < 3.4e38:
@@ -95,44 +86,36 @@ def number(value: Any, column: str) -> float:
     return found
 
 
-def whole(value: Any, column: str) -> int:
-    """`value` as a whole number."""
-    found = number(value, column)
-    if found != int(found):
-        raise Bad(f"the {column} {short(value)}", "a whole number")
-    return int(found)
-
-
-def cell(value: Any) -> Any:
-    """A list or an object that a table holds as text, as JSON or Python writes it."""
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
-        for parse in (json.loads, ast.literal_eval):
-            try:
-                return parse(value)
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
-    return value
-
-
 def many(value: Any, column: str) -> list[Any]:
-    """A list, or its text."""
-    found = cell(value)
+    """A list, or the text of one as JSON or Python writes it."""
+    found = _value(value)
     if not isinstance(found, list):
         raise Bad(f"{short(value)} as {column}", 'a list, such as ["a", "b"]')
     return found
+
+
+def _value(cell: Any) -> Any:
+    """What a table's cell holds, if that is the text of a list or an object."""
+    if isinstance(cell, str) and cell.strip()[:1] in ("[", "{"):
+        for parse in (json.loads, ast.literal_eval):
+            try:
+                return parse(cell)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    return cell
+
+
+def _split(cell: Any, mark: str) -> Any:
+    found = _value(cell)
+    return (
+        found if not isinstance(found, str) else found.split(mark) * bool(found.strip())
+    )
 
 
 def _texts(row: Row) -> Row:
     return {
         name: text(row[name], name) for name in ("text", "text_pair") if name in row
     }
-
-
-def _labels(value: Any, mark: str) -> Any:
-    found = cell(value)
-    if isinstance(found, str):
-        return [part for part in found.split(mark)] if found.strip() else []
-    return found
 
 
 def _multilabel(row: Row, labels: Labels) -> Row:
@@ -145,23 +128,16 @@ def _multilabel(row: Row, labels: Labels) -> Row:
 def _tagged(
     table: pd.DataFrame, source: Source, labels: Labels, notes: list[str]
 ) -> pd.DataFrame:
-    """Sentences with BIO tags by name, from spans, words or lists of any scheme."""
+    """Sentences with BIO tags by name, out of spans, words or lists, of any scheme."""
     if "spans" not in table and not any(
-        isinstance(cell(c), list) for c in table["tokens"]
+        isinstance(_value(cell), list) for cell in table["tokens"]
     ):
         table = conll.by_sentence(table, source)
 
     def parts(row: Row) -> tuple[list[Any], list[str]]:
         if "spans" in row:
-            try:
-                return conll.from_spans(
-                    text(row["text"], "text"), many(row["spans"], "spans")
-                )
-            except ValueError as error:
-                found = getattr(error, "found", f"{error}")
-                raise Bad(
-                    found, "[start, end, kind], inside of the text and apart"
-                ) from None
+            spans = many(row["spans"], "spans")
+            return conll.from_spans(text(row["text"], "text"), spans)
         words, tags = many(row["tokens"], "tokens"), many(row["tags"], "tags")
         if len(words) != len(tags) or not words:
             raise Bad(
@@ -169,30 +145,21 @@ def _tagged(
             )
         return words, [labels.name(tag) for tag in tags]
 
-    pairs = checked(table, source, parts)
-    flat = {tag for _, tags in pairs for tag in tags}
-    if flat and all(tag.isdecimal() for tag in flat):
-        some = ["O", *(f"{mark}-KIND{n}" for n in range(1, 50) for mark in "BI")]
-        names = some[: max(map(int, flat)) + 1]
-        wanted = f"their names, in order: {source.command(label_names=names)}"
-        raise source.bad(
-            f"the numbers {', '.join(sorted(flat, key=int)[:9])} as tags", wanted
-        )
-    bio, scheme = conll.to_bio([tags for _, tags in pairs])
+    words, tags = zip(*checked(table, source, parts), strict=True)
+    bio, scheme = conll.to_bio(list(tags))
     if scheme:
         notes.append(f"the tags are {scheme}; they are read as BIO")
-    made = table[[]].assign(tokens=[words for words, _ in pairs], tags=bio)
-    return made[[words != ["-DOCSTART-"] for words in made["tokens"]]]
+    made = table[[]].assign(tokens=words, tags=bio)
+    return made[[found != ["-DOCSTART-"] for found in words]]
 
 
 def _tokens(row: Row, labels: Labels) -> Row:
     before = "O"
     for n, (word, tag) in enumerate(zip(row["tokens"], row["tags"], strict=True)):
-        try:
-            text(word, "token")
-        except Bad as bad:
-            raise Bad(bad.found, "a word", n) from None
-        if not (tag == "O" or (tag[:2] in ("B-", "I-") and conll.TAG.fullmatch(tag))):
+        if not isinstance(word, str) or not word.strip():
+            raise Bad(f"{short(word)} as token", "a word", n)
+        text(word, "token")
+        if not conll.TAG.fullmatch(tag) or tag[:2] not in ("O", "B-", "I-"):
             raise Bad(f"the tag {short(tag)}", "O, B-kind or I-kind", n)
         if tag[0] == "I" and before[2:] != tag[2:]:
             found = f"{short(word)} tagged {tag} after {before}"
@@ -203,18 +170,17 @@ def _tokens(row: Row, labels: Labels) -> Row:
 
 def _questions(row: Row, labels: Labels) -> Row:
     context, question = (text(row[name], name) for name in ("context", "question"))
-    given = cell(row["answers"] if "answers" in row else row["answer_text"])
-    if not isinstance(given, list | dict):
-        none = given in ("", None)
-        given = (
-            [] if none else [{"text": given, "answer_start": row.get("answer_start")}]
-        )
-    if isinstance(given, dict):  # as datasets holds them: lists side by side
+    given = _value(row["answers"] if "answers" in row else row["answer_text"])
+    if given in ("", None):
+        given = []
+    elif isinstance(given, str):
+        given = [{"text": given, "answer_start": row.get("answer_start")}]
+    elif isinstance(given, dict):  # as datasets holds them: lists side by side
         sides = [many(given.get(name), name) for name in ("text", "answer_start")]
         if len(sides[0]) != len(sides[1]):
             raise Bad(f"{len(sides[0])} answers and {len(sides[1])} starts", "as many")
         given = [{"text": t, "answer_start": s} for t, s in zip(*sides, strict=True)]
-    if not all(isinstance(one, dict) for one in given):
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise Bad(f"the answers {short(given)}", '[{"text": ..., "answer_start": ...}]')
     impossible = str(row.get("is_impossible")).lower()
     if impossible == str(bool(given)).lower():
@@ -223,43 +189,38 @@ def _questions(row: Row, labels: Labels) -> Row:
         )
     texts = [text(one.get("text"), "answer") for one in given]
     starts = [
-        _start(context, t, one.get("answer_start"))
-        for t, one in zip(texts, given, strict=True)
+        _start(context, answer, one.get("answer_start"))
+        for answer, one in zip(texts, given, strict=True)
     ]
     answers = {"text": texts, "answer_start": starts}
     return {"context": context, "question": question, "answers": answers}
 
 
-def _start(context: str, answer: str, said: Any) -> int:
-    """Where the answer begins: as said, or where it stands if it stands there once."""
-    start = -1 if said in ("", None) else whole(said, "answer_start")
-    if start >= 0 and context[start:].startswith(answer):
+def _start(context: str, answer: str, told: Any) -> int:
+    """Where the answer begins: as told, or where it stands if it stands there once."""
+    start = -1 if told in ("", None) else int(number(told, "answer_start"))
+    if start >= 0 and context.startswith(answer, start):
         return start
     places = [n for n in range(len(context)) if context.startswith(answer, n)]
     if not places:
-        raise Bad(
-            f"the answer {short(answer)}, which is not in the context", "a part of it"
-        )
-    if said in ("", None) and len(places) == 1:
+        found = f"the answer {short(answer)}, which is not in the context"
+        raise Bad(found, "a part of it, letter by letter")
+    if told in ("", None) and len(places) == 1:
         return places[0]
     near = min(places, key=lambda place: abs(place - start))
-    there = context[max(0, start) :][: len(answer)]
-    raise Bad(
-        f"{short(there)} at answer_start {said}",
-        f"{short(answer)}, which stands at {near}",
-    )
+    there = short(context[max(0, start) :][: len(answer)])
+    found = f"{there} at answer_start {short(told)}"
+    raise Bad(found, f"the answer {short(answer)}, which stands at {near}")
 
 
 def _check_count(table: pd.DataFrame, source: Source) -> None:
     there = {str(label).strip().removesuffix(".0") for label in table["label"]}
-    if not source.label_names and there <= set("1234") and there:
-        one, zero = (
-            source.command(label_names=list(names)) for names in ("1234", "0123")
+    if there <= set("1234") and not source.label_names:
+        one, zero = (source.command(label_names=list(n)) for n in ("1234", "0123"))
+        found = f"the labels {', '.join(sorted(there))} and never 0"
+        raise source.bad(
+            found, f"0 to 3. Do yours count from 1? {one} or, if not, {zero}"
         )
-        found = (
-            f"the labels {', '.join(sorted(there))} and never 0: do they count from 1?"
-        )
-        raise source.bad(found, f"0 to 3, or for yes: {one}, for no: {zero}")
 
 
 def _choices(row: Row, labels: Labels) -> Row:
@@ -268,21 +229,18 @@ def _choices(row: Row, labels: Labels) -> Row:
     bare = [ending.strip() for ending in endings]
     if len(endings) != CHOICES:
         raise Bad(f"{len(endings)} endings", f"{CHOICES}")
-    for n, ending in enumerate(bare):
-        if bare.index(ending) < n:
-            found = f"endings {bare.index(ending)} and {n} equal, {short(ending)}"
-            raise Bad(found, "four that differ")
-    label = str(row["label"]).strip().removesuffix(".0")
-    names = labels.names or list("0123")
+    if twice := [n for n, ending in enumerate(bare) if bare.index(ending) < n]:
+        ending = bare[twice[0]]
+        found = f"endings {bare.index(ending)} and {twice[0]} equal, {short(ending)}"
+        raise Bad(found, "four that differ")
+    label, names = str(row["label"]).strip().removesuffix(".0"), list("0123")
     if labels.spelled:
-        label = labels.name(label)
-    elif label.upper() in tuple("ABCD"):
-        label = names["ABCD".index(label.upper())]
-    elif label in bare:
-        label = names[bare.index(label)]
+        label, names = labels.name(label), labels.names or names
+    for spelled in [] if label in names else (list("ABCD"), list("abcd"), bare):
+        label = names[spelled.index(label)] if label in spelled else label
     if label not in names:
-        wanted = "0 to 3 or A to D, the right ending counted from 0"
-        raise Bad(f"the label {short(row['label'])}", wanted)
+        right = "0 to 3 or A to D, the right ending counted from 0"
+        raise Bad(f"the label {label if label.isdecimal() else short(label)}", right)
     return {"context": context, "choices": endings, "label": names.index(label)}
 
 
@@ -302,84 +260,3 @@ CHECKS: dict[str, Callable[[Row, Labels], Row]] = {
     "choices": _choices,
     "corpus": lambda row, _: _texts(row),
 }
-
-
-def identity(row: Row) -> tuple[str, ...]:
-    """What rows have in common that the (uncased) model cannot tell apart."""
-    parts = [row[n] for n in ("text", "text_pair", "context", "question") if n in row]
-    parts += row.get("tokens", []) + row.get("choices", [])
-    found = tuple(" ".join(part.casefold().split()) for part in parts)
-    return tuple(sorted(found)) if "score" in row else found
-
-
-def repeats(
-    made: Sequence[Row], places: Sequence[str], source: Source, notes: list[str]
-) -> None:
-    """Note rows whose text stood in an earlier one, and those with another label there.
-
-    Raises `WorkbookError` when a tenth of a classification's rows contradict another.
-    """
-    first, again, other = {}, [], []
-    for place, row in zip(places, made, strict=True):
-        before, answer = first.setdefault(identity(row), (place, _answer(row)))
-        if before != place:
-            again.append((before, place))
-        if answer != _answer(row):
-            other.append((before, place))
-    if other:
-        named = "; ".join(" and ".join(pair) for pair in other[:SHOWN])
-        found = f"{len(other)} texts again with another label ({named}{', ...' * (len(other) > SHOWN)})"
-        if source.head == "classification" and len(other) > CONTRADICTED * len(made):
-            raise source.bad(found, "one label for a text (for several: multilabel)")
-        notes.append(f"{found}; no model gets both right")
-    if again:
-        pair = " and ".join(again[0])
-        notes.append(
-            f"{len(again)} rows repeat another ({pair}); equal texts stay on one side of the split"
-        )
-
-
-SHOWN = 10
-
-
-def _answer(row: Row) -> Any:
-    return row.get("label", row.get("score", row.get("tags", row.get("answers"))))
-
-
-@cache
-def _tokenizer() -> PreTrainedTokenizerBase:
-    from helpers.checkpoints import base_tokenizer
-
-    return base_tokenizer("DistilBERT")
-
-
-def unreadable(
-    made: Sequence[Row], places: Sequence[str], source: Source, notes: list[str]
-) -> None:
-    """Note texts of which half or more is [UNK] to the English vocabulary.
-
-    Raises `WorkbookError` when that is most of the file.
-    """
-    texts = [" ".join(identity(row)) for row in made]
-    # plain English has none, and needs no tokenizer
-    odd = [
-        n
-        for n, t in enumerate(texts)
-        if not t.isascii() or max(map(len, t.split())) > 100
-    ]
-    odd = odd[:: len(odd) // 5000 + 1]
-    if not odd:
-        return
-    found = _tokenizer()([texts[n] for n in odd], add_special_tokens=False)["input_ids"]
-    unknown = _tokenizer().unk_token_id
-    bad = [
-        n
-        for n, ids in zip(odd, found, strict=True)
-        if 2 * ids.count(unknown) >= len(ids)
-    ]
-    if not bad:
-        return
-    told = f"{len(bad)} of {len(made)} rows are mostly [UNK] to this English model ({places[bad[0]]}: {short(texts[bad[0]])})"
-    if 2 * len(bad) > len(odd) and 2 * len(bad) > len(made):
-        raise source.bad(told, "English text")
-    notes.append(told)

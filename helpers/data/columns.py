@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,12 @@ from helpers.errors import WorkbookError
 if TYPE_CHECKING:
     import pandas as pd
 
+ASKED = ("context", "question")
 SHAPES = {  # what a row needs: one of these
     **dict.fromkeys(PAIRABLE, [("text", "label")]),
     "similarity": [("text", "text_pair", "score")],
     "tokens": [("tokens", "tags"), ("text", "spans")],
-    "questions": [
-        ("context", "question", "answers"),
-        ("context", "question", "answer_text"),
-    ],
+    "questions": [(*ASKED, "answers"), (*ASKED, "answer_text")],
     "choices": [("context", "choices", "label")],
     "corpus": [("text",)],
 }
@@ -47,12 +46,8 @@ SYNONYMS = {
     "choices": "endings|options",
 }
 KNOWN = {*SYNONYMS, "answers"}.union(*(names.split("|") for names in SYNONYMS.values()))
-FOURS = [
-    [f"{stem}{mark}" for mark in marks.split()]
-    for stem in ("choice", "ending", "option", "answer")
-    for marks in ("0 1 2 3", "_0 _1 _2 _3", "1 2 3 4", "_a _b _c _d", "a b c d")
-]
-JOINED = ("text", "text_pair", "context", "question")  # several columns make one text
+ENDING = re.compile(r"(choice|ending|option|answer)[ _]?([0-4]|[a-d])")  # four columns
+JOINED = ("text", "text_pair", *ASKED)  # several columns make one text
 FLAGGED = (
     "classification",
     "multilabel",
@@ -80,7 +75,7 @@ def said(name: str, value: Any) -> Any:
 
 
 def each(own: Any) -> list[Any]:
-    """The file's columns that stand for one of the schema's."""
+    """The one or several that stand for one."""
     return list(own) if isinstance(own, list | tuple) else [own]
 
 
@@ -92,50 +87,42 @@ def numbered(columns: Any) -> bool:
 
 
 def pick(frame: pd.DataFrame, source: Source, notes: list[str]) -> pd.DataFrame:
-    """The table in the schema's columns; columns that are not the schema's are left.
+    """The table in the schema's columns; those that are not the schema's are left out.
 
     Raises `WorkbookError`, with the command that names the columns, where names do not.
     """
+    import pandas as pd
+
     own = _chosen(frame, source)
-    if 0 in own.values() and _is_header(frame, own):
+    if 0 in frame.columns and _is_header(frame, own):
         notes.append(
             f"{frame.index[0]} is taken for a header: {listed(frame.iloc[0], 4)}"
         )
         frame = frame.iloc[1:]
-    picked = {}
+    picked = frame[[]].copy()
     for column, names in own.items():
         rows = frame[each(names)].to_numpy().tolist()
         if not isinstance(names, list):
-            picked[column] = [cell for (cell,) in rows]
+            rows = [cell for (cell,) in rows]
         elif column in JOINED:
-            whole = ([str(cell) for cell in row if cell is not None] for row in rows)
-            picked[column] = [" ".join(cells).strip() for cells in whole]
+            rows = [
+                " ".join(str(c) for c in row if c not in ("", None)) for row in rows
+            ]
         elif column == "label":
             flags = ([str(cell).lower() in ONES for cell in row] for row in rows)
-            picked[column] = [
-                [n for n, f in zip(names, r, strict=True) if f] for r in flags
-            ]
-        else:
-            picked[column] = rows
-    return _like(frame, picked)
-
-
-def _like(frame: pd.DataFrame, columns: dict[str, list]) -> pd.DataFrame:
-    import pandas as pd
-
-    series = {n: pd.Series(c, frame.index, dtype=object) for n, c in columns.items()}
-    return pd.DataFrame(series)
+            rows = [list(itertools.compress(names, row)) for row in flags]
+        picked[column] = pd.Series(rows, frame.index, dtype=object)
+    return picked
 
 
 def _chosen(frame: pd.DataFrame, source: Source) -> dict[str, Any]:
     """The file's column, or columns, for each of the schema's that the file has."""
-    told = _told(frame, source)
-    for shape in SHAPES[source.head]:
-        own = _filled(frame, shape, told, source)
+    told, shapes = _told(frame, source), SHAPES[source.head]
+    filled = [_filled(frame, shape, told, source) for shape in shapes]
+    for shape, own in zip(shapes, filled, strict=True):
         if set(shape) <= set(own):
             return own
-    own = _filled(frame, SHAPES[source.head][0], told, source)
-    lacking = listed(name for name in SHAPES[source.head][0] if name not in own)
+    lacking = listed(name for name in shapes[0] if name not in filled[0])
     wanted = f"{lacking} among them, or to be told: {_guess(frame, source, told)}"
     raise source.bad(f"the columns {listed(frame)}", wanted)
 
@@ -151,15 +138,15 @@ def _filled(
             which = f"the columns {listed(found, 3)}, each of which may be {column!r}"
             raise source.bad(which, f"your choice, such as {command}")
         own |= {column: found[0]} if found else {}
-    if "choices" in shape and "choices" not in own:
-        folded = {_fold(name): name for name in frame}
-        four = next((f for f in FOURS if set(f) <= set(folded)), [])
-        own |= {"choices": [folded[name] for name in four]} if four else {}
-    if source.head in FLAGGED and "label" not in own:
+    several: dict[str, list[Any]] = {}
+    if "choices" in shape:
+        four = [name for name in frame if ENDING.fullmatch(_fold(name))]
+        several["choices"] = sorted(four, key=_fold) if len(four) == CHOICES else []
+    if source.head in FLAGGED:
         rest = [name for name in frame if name not in own.values()]
         flags = [n for n in rest if set(frame[n].map(str).str.lower()) <= ONES | ZEROS]
-        own |= {"label": flags} if len(flags) > 1 else {}
-    return own
+        several["label"] = flags if len(flags) > 1 else []
+    return {**{column: names for column, names in several.items() if names}, **own}
 
 
 def _candidates(frame: pd.DataFrame, column: str, head: str, own: dict) -> list[Any]:
@@ -179,27 +166,31 @@ def _fold(name: Any) -> str:
 
 def _told(frame: pd.DataFrame, source: Source) -> dict[str, Any]:
     """What COLUMNS says, in the file's own spelling."""
-    in_conll = frame.index.name == conll.BY_WORD  # which has read COLUMNS already
-    told, head = source.columns if source.columns and not in_conll else {}, source.head
+    if not source.columns or frame.index.name == conll.BY_WORD:  # which read it already
+        return {}
+    told, head = source.columns, source.head
     known = {*OPTIONAL.get(head, ())}.union(*SHAPES[head])
-    spelled = {**{_fold(name): name for name in frame}, **{str(n): n for n in frame}}
-    own, wrong = {}, "" if isinstance(told, dict) else f"COLUMNS {short(told)}"
-    for column, names in () if wrong else told.items():
+    spelled = {_fold(name): name for name in frame} | {
+        str(name): name for name in frame
+    }
+    own, taken, wrong = {}, [], []
+    for column, names in told.items() if isinstance(told, dict) else [(told, [])]:
         found = [spelled.get(str(n), spelled.get(_fold(n))) for n in each(names)]
-        own[column] = found[0] if len(found) == 1 else found
+        own[str(column)] = found[0] if len(found) == 1 else found
         several = column in JOINED or (column == "label" and head in FLAGGED)
-        if column not in known:
-            wrong = f"{column!r} in COLUMNS"
-        elif None in found:
-            wrong = f"no column {each(names)[found.index(None)]!r}"
-        elif len(found) != (CHOICES if column == "choices" else 1) and not several:
-            wrong = wrong if len(found) == 1 else f"{len(found)} columns for {column!r}"
-    taken = [name for names in own.values() for name in each(names)]
-    if not wrong and len(set(taken)) < len(taken):
-        wrong = "a column chosen twice in COLUMNS"
+        right = len(found) == (CHOICES if column == "choices" else 1) or several
+        right = right or (column == "choices" and len(found) == 1)
+        wrong += [] if str(column) in known and right else [column]
+        wrong += [
+            n
+            for n, one in zip(each(names), found, strict=True)
+            if one in (None, *taken)
+        ]
+        taken += found
     if wrong:
-        wanted = f"{listed(sorted(known))} to be one of {listed(frame)} each"
-        raise source.bad(wrong, f"{wanted}, as in {_guess(frame, source, {})}")
+        wanted = f"{listed(sorted(known))}, each named as one of {listed(frame)}"
+        guess = _guess(frame, source, {})
+        raise source.bad(f"{short(wrong[0])} in COLUMNS", f"{wanted}, as in {guess}")
     return own
 
 
@@ -210,38 +201,32 @@ def _is_header(frame: pd.DataFrame, own: dict[str, Any]) -> bool:
     if isinstance(label, list | None) or max(len(cell.split()) for cell in cells) > 3:
         return False
     rest = frame[label].iloc[1:]
-    alike = rest.nunique() <= len(rest) / 2 or rest.str.fullmatch(r"-?[\d.]+").all()
-    return bool(alike) and frame[label].iloc[0] not in set(rest)
+    few = rest.nunique() <= len(rest) / 2 or rest.str.fullmatch(r"-?[\d.]+").all()
+    return bool(few) and frame[label].iloc[0] not in set(rest)
 
 
 def _guess(frame: pd.DataFrame, source: Source, told: dict[str, Any]) -> str:
-    """The command with the columns that look right."""
+    """The command with the columns that look right, by what stands in them."""
     some = frame.iloc[:: len(frame) // 1000 + 1].map(str)
     # a name that is also a value of its column: the first line is no header
     bare = any(_fold(n) not in KNOWN and str(n) in set(some[n]) for n in frame)
     free = [
         n for n in frame if n not in [o for own in told.values() for o in each(own)]
     ]
-    words = {n: some[n].str.split().str.len().mean() for n in free}
-    prose = {
-        n: words[n] * (some[n].str.count(r"[^\W\d]") > 0.6 * some[n].str.len()).mean()
-        for n in free
-    }
+    prose = {n: some[n].str.count(r"[^\W\d_]+\b").mean() for n in free}  # words a cell
     texts = [n for n in free if prose[n] > 3] or sorted(free, key=prose.get)[-1:]
 
-    def unlike(name: Any) -> tuple[Any, ...]:
+    def unlike(name: Any) -> tuple[Any, ...]:  # a column of labels
         parts = re.split(r"[\W_]+", _fold(name))
-        hints = (parts[-1] in KNOWN) + bool(KNOWN & set(parts))
-        kinds = some[name].nunique()
-        return kinds < 2, -hints, "" in set(some[name]), kinds
+        hints, kinds = (parts[-1] in KNOWN) + bool(KNOWN & set(parts)), set(some[name])
+        return len(kinds) < 2, -hints, "" in kinds, len(kinds)
 
     labels = sorted((n for n in free if n not in texts), key=unlike)
-    wanted = [column for column in SHAPES[source.head][0] if column not in told]
-    guess = dict(told)
+    wanted, guess = [c for c in SHAPES[source.head][0] if c not in told], dict(told)
     for column in wanted:
         pool = texts if column in (*JOINED, "choices") and texts else labels
-        count = CHOICES if column == "choices" else len(pool) if len(wanted) < 3 else 1
-        count = count if pool is texts else 1
+        every = len(wanted) < 3 and pool is texts  # titles belong to their text
+        count = len(pool) if every else CHOICES if column == "choices" else 1
         names = [list(frame).index(n) if bare else n for n in pool[:count]] or ["NAME"]
         guess[column] = names if len(names) > 1 else names[0]
         del pool[:count]

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from helpers.data.labels import Bad
 from helpers.data.source import Source, short
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 TAG = re.compile(r"O|[BIESLUMW][-_]\S+")
 ALIKE = str.maketrans("LUMW", "ESIS")  # marks of BILOU and BMES as BIOES has them
+SPAN = "[start, end, kind], inside of the text, and none over another"
 NAMES = {"tokens", "words", "word", "token", "ner_tags", "tags", "tag"}
 LONGEST = 10_000  # words in a sentence: more means that the blank lines are gone
 BY_WORD = "the line of its first word"  # name of an index
@@ -124,12 +126,12 @@ def from_spans(text: str, spans: list[Any]) -> tuple[list[str], list[str]]:
     >>> from_spans("Ada Smith codes.", [[0, 9, "PER"]])
     (['Ada', 'Smith', 'codes', '.'], ['B-PER', 'I-PER', 'O', 'O'])
 
-    Raises `ValueError` on spans that leave the text or overlap.
+    Raises `Bad` on spans that leave the text or overlap.
     """
     at, tokens, tags = 0, [], []
     for start, end, kind in [*sorted(map(_span, spans)), (len(text), len(text), "")]:
         if not at <= start <= end <= len(text):
-            raise ValueError(f"the span {[start, end, kind]}")
+            raise Bad(f"the span {[start, end, kind]}", SPAN)
         before, inside = (
             re.findall(r"\w+|[^\w\s]", text[a:b])
             for a, b in ((at, start), (start, end))
@@ -147,7 +149,7 @@ def _span(span: Any) -> tuple[int, int, str]:
         kind = span.get("label", span.get("labels"))
         span = [*ends, kind[0] if isinstance(kind, list) and kind else kind]
     if not isinstance(span, list) or [type(part) for part in span] != [int, int, str]:
-        raise ValueError(f"the span {short(span)}")
+        raise Bad(f"the span {short(span)}", SPAN)
     return tuple(span)
 
 

@@ -1,7 +1,7 @@
 """Any format that people have, read into one table: a row an example.
 
-CSV goes through Python's csv and JSON through its json (pandas pads short rows and gives
-no line numbers), Excel through pandas, Parquet and `save_to_disk` through datasets.
+CSV goes through Python's csv and JSON through its json (pandas pads short rows and has no
+line numbers), Excel through pandas, Parquet and `save_to_disk` through datasets.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.data import conll
 from helpers.data.source import Source, listed, short
-from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,31 +53,41 @@ def read(source: Source, notes: list[str], *, header: bool = True) -> pd.DataFra
         return _excel(raw, source, notes, header)
     text = _decoded(raw, source)
     if suffix in JSONS:
-        return _json(text, suffix, source)
+        return frame_of(_json(text, suffix, source))
     if source.head == "corpus" and suffix == ".txt":
-        lines = enumerate(text.split("\n"), 1)
-        paragraphs = [(f"line {n}", [line.rstrip("\r")]) for n, line in lines]
-        return _frame([row for row in paragraphs if row[1][0].strip()], ["text"])
+        lines = enumerate(
+            io.StringIO(text, newline=None), 1
+        )  # of \r, \n and \r\n alone
+        rows = [(f"line {n}", [t.removesuffix("\n")]) for n, t in lines if t.strip()]
+        return frame_of(rows, ["text"])
     if source.head == "tokens" and not (suffix in TABLES and conll.is_table(text)):
-        frame = _frame(conll.sentences(text, source, notes))
-        return frame.rename_axis(conll.BY_WORD)
+        return frame_of(conll.sentences(text, source, notes)).rename_axis(conll.BY_WORD)
     if suffix not in TABLES:
         raise source.bad(f"the extension {suffix!r}", f"one of {FORMATS}")
     return _delimited(text, suffix, source, header)
 
 
+def frame_of(rows: Rows, names: Sequence[Any] | None = None) -> pd.DataFrame:
+    """Rows as a table of Python objects, as they are."""
+    import pandas as pd
+
+    places, cells = [place for place, _ in rows], [cells for _, cells in rows]
+    frame = pd.DataFrame(cells, index=places, columns=names, dtype=object)
+    return frame.where(frame.notna(), None)
+
+
 def _unpacked(source: Source) -> tuple[bytes, str]:
     """The bytes of a file, out of its .zip, .gz, .bz2 or .xz, and the suffix inside."""
-    path = source.path
-    suffix = path.suffix.lower()
+    suffix = source.path.suffix.lower()
     try:
-        raw = path.read_bytes()
+        raw = source.path.read_bytes()
         if suffix in PACKED:
-            return PACKED[suffix].decompress(raw), Path(path.stem).suffix.lower()
+            inside = Path(source.path.stem).suffix.lower()
+            return PACKED[suffix].decompress(raw), inside
         if not raw.startswith(b"PK\x03\x04"):
             return raw, suffix
         with zipfile.ZipFile(io.BytesIO(raw)) as packed:
-            names = [n for n in packed.namelist() if not re.search(r"/$|^__MACOSX", n)]
+            names = [n for n in packed.namelist() if not re.search("/$|^__MACOSX", n)]
             if {"[Content_Types].xml", "content.xml"} & set(names):
                 return raw, suffix  # a spreadsheet
             if len(names) != 1:
@@ -90,12 +99,10 @@ def _unpacked(source: Source) -> tuple[bytes, str]:
 
 def _decoded(raw: bytes, source: Source) -> str:
     marked = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-    if not source.encoding and not marked and b"\0" in raw[:4000]:
-        if raw[:2].count(0) != 1:
-            raise source.bad("zero bytes, which no text has", f"one of {FORMATS}")
+    encoding = source.encoding or marked or "utf-8"
+    if encoding == "utf-8" and raw[:2].count(0) == 1:
         wide = "utf-16-be" if raw[0] == 0 else "utf-16-le"
         raise source.bad("UTF-16", f"UTF-8, or: {source.command(encoding=wide)}")
-    encoding = source.encoding or marked or "utf-8"
     try:
         text = raw.decode(encoding).removeprefix("\ufeff")
     except LookupError:
@@ -107,20 +114,13 @@ def _decoded(raw: bytes, source: Source) -> str:
         found = f"byte 0x{raw[error.start]:02x}, which is no {encoding}"
         mend = f"{source.command(encoding=other)} (which reads {near!r})"
         line = raw.count(b"\n", 0, error.start) + 1
-        wanted = f"the file's encoding, as in {mend}"
-        raise source.bad(found, wanted, f"line {line}") from None
-    checks = {
-        r"\s*$": ("an empty file", "one example a row"),
-        r"\s*<(!doctype )?html": ("a web page", "the data: take its 'raw' link"),
-        "version https://git-lfs": ("a Git LFS pointer", "the data (git lfs pull)"),
-        r"(?s).*\0": (
-            "zero bytes, which no text has",
-            "another ENCODING, or another file",
-        ),
-    }
-    for pattern, (found, expected) in checks.items():
-        if re.match(pattern, text, re.IGNORECASE):
-            raise source.bad(found, expected)
+        raise source.bad(found, f"the encoding named: {mend}", f"line {line}") from None
+    if "\0" in text:
+        raise source.bad("zero bytes, which no text has", f"one of {FORMATS}")
+    if not text.strip():
+        raise source.bad("an empty file", "one example a row")
+    if re.match(r"\s*<(!doctype )?html", text, re.IGNORECASE):
+        raise source.bad("a web page", "the data itself (a 'raw' link gives it)")
     return text
 
 
@@ -129,7 +129,7 @@ def _delimited(text: str, suffix: str, source: Source, header: bool) -> pd.DataF
     if said := re.match(r'"?sep=(.)"?\r?\n', text):  # Excel's own first line
         first, mark, text = 2, said[1], text[said.end() :]
     mark = mark or _separator(text, "\t,;|" if suffix in (".tsv", ".tab") else ",;\t|")
-    # tab-separated files quote nothing, so that a quote is a letter; unless all is quoted
+    # a quote is a letter where tabs separate, unless the first cell is quoted
     plain = mark == "\t" and not text.startswith('"')
     quoting = csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
     lines = io.StringIO(text, newline="")
@@ -137,8 +137,9 @@ def _delimited(text: str, suffix: str, source: Source, header: bool) -> pd.DataF
     rows, line = [], first
     try:
         for cells in reader:
-            cells = [_unquoted(cell) for cell in cells] if plain else cells
-            rows += [(f"line {line}", cells)] * bool(cells)  # blank lines have no cells
+            if cells:  # blank lines have none
+                cells = [_unquoted(cell) for cell in cells] if plain else cells
+                rows.append((f"line {line}", cells))
             line = first + reader.line_num
     except csv.Error as error:
         wanted = 'every quote closed, and a quote inside a quoted cell written ""'
@@ -162,125 +163,95 @@ def _unquoted(cell: str) -> str:
     """What a CSV writer meant by a cell that it quoted because it holds quotes."""
     inner = cell[1:-1]
     doubled = '"' in inner and '"' not in inner.replace('""', "")
-    return (
-        inner.replace('""', '"') if cell[:1] == cell[-1:] == '"' and doubled else cell
-    )
+    quoted = cell[:1] == cell[-1:] == '"' and doubled
+    return inner.replace('""', '"') if quoted else cell
 
 
 def _headed(rows: Rows, source: Source, header: bool) -> pd.DataFrame:
     """Rows of one width under the names of the first, or under numbers."""
-    names: list[Any] = list(range(len(rows[0][1]))) if rows else []
-    if header and rows:
-        cells = [c.strip() or f"Unnamed: {n}" for n, c in enumerate(rows.pop(0)[1])]
+    names: list[Any] = list(range(len(rows[0][1])))
+    if header:
         before = Counter()
-        for n, cell in enumerate(cells):  # twice the same name: as pandas names them
-            names[n] = f"{cell}.{before[cell]}" if before[cell] else cell
-            before[cell] += 1
+        for n, cell in enumerate(rows.pop(0)[1]):
+            name = cell.strip() or f"Unnamed: {n}"
+            names[n] = f"{name}.{before[name]}" if before[name] else name  # as pandas
+            before[name] += 1
+    wanted = (
+        f"{len(names)}, as in the {'header' if header else 'first row'} (quote a cell"
+    )
     faults = []
     for place, cells in rows:
         while len(cells) > len(names) and not cells[-1].strip():
             cells.pop()
         if len(cells) != len(names):
-            wanted = f"{len(names)}, as in the {'header' if header else 'first row'}"
             found = (
                 f"{len(cells)} cell{'s' * (len(cells) != 1)}, {short(cells[0])} first"
             )
-            hint = "a cell that holds the separator must be quoted"
-            faults.append((place, found, f"{wanted} ({hint})"))
+            faults.append((place, found, f"{wanted} that holds the separator)"))
     if faults:
         raise source.refuse(faults)
-    frame = _frame(rows, names)
+    frame = frame_of(rows, names)
     empty = [n for n in names if str(n).startswith("Unnamed: ") and not any(frame[n])]
     return frame.drop(columns=empty)
 
 
-def _frame(rows: Rows, names: Sequence[Any] | None = None) -> pd.DataFrame:
-    import pandas as pd
-
-    places, cells = [place for place, _ in rows], [cells for _, cells in rows]
-    frame = pd.DataFrame(cells, index=places, columns=names, dtype=object)
-    return frame.where(frame.notna(), None)
-
-
-def _json(text: str, suffix: str, source: Source) -> pd.DataFrame:
+def _json(text: str, suffix: str, source: Source) -> Rows:
+    whole, faults = None, []
     try:
         whole = json.loads(text)
-    except RecursionError:
-        raise source.bad("JSON nested too deep", "a list of flat objects") from None
-    except json.JSONDecodeError as error:
-        if suffix == ".json" and error.msg != "Extra data":
-            wanted = "valid JSON: double quotes, no comma before a closing bracket"
-            raise source.bad(f"broken JSON ({error})", wanted) from None
-        whole = None
-    if whole is None or (suffix != ".json" and not isinstance(whole, list)):
-        return _frame(_json_lines(text, source))
+    except (ValueError, RecursionError) as error:
+        if suffix == ".json" and "Extra data" not in str(error):
+            raise source.bad(f"broken JSON ({error})", "valid JSON") from None
     if isinstance(whole, dict) and source.head == "questions" and "data" in whole:
-        return _frame(_squad(whole["data"], source))
-    if isinstance(whole, dict):
-        whole = _rows_of(whole, source)
-    return _frame(
-        _objects([(f"row {n}", row) for n, row in enumerate(whole, 1)], source)
-    )
-
-
-def _json_lines(text: str, source: Source) -> Rows:
-    rows, faults = [], []
-    for number, line in enumerate(text.split("\n"), 1):
+        return _squad(whole["data"], source)
+    if isinstance(whole, dict) and suffix == ".json":
+        whole = _records(whole, source)
+    rows = [(f"row {n}", row) for n, row in enumerate(whole or [], 1)]
+    for n, line in enumerate(text.split("\n") if whole is None else [], 1):
         try:
-            rows += [(f"line {number}", json.loads(line))] if line.strip() else []
+            rows += [(f"line {n}", json.loads(line))] if line.strip() else []
         except (ValueError, RecursionError) as error:
-            wanted = "one JSON object a line"
-            faults.append((f"line {number}", f"broken JSON ({error})", wanted))
+            faults.append(
+                (f"line {n}", f"broken JSON ({error})", "a JSON object a line")
+            )
+    wanted = 'a JSON object, such as {"text": ...}'
+    faults += [
+        (at, short(row), wanted) for at, row in rows if not isinstance(row, dict)
+    ]
     if faults:
         raise source.refuse(faults)
-    return _objects(rows, source)
+    return rows
 
 
-def _objects(rows: Rows, source: Source) -> Rows:
-    """Rows that are all JSON objects; spaCy's [text, {...}] becomes one."""
-    made = [
-        (place, {"text": row[0], **row[1]})
-        if isinstance(row, list) and [type(part) for part in row] == [str, dict]
-        else (place, row)
-        for place, row in rows
+def _records(whole: dict[str, Any], source: Source) -> list[Any]:
+    """The rows in a JSON object: a list of them, or columns as pandas writes them."""
+    import pandas as pd
+
+    lists = [
+        v
+        for v in whole.values()
+        if isinstance(v, list) and v[:1] and isinstance(v[0], dict)
     ]
-    wanted = 'one JSON object, such as {"text": ...}'
-    faults = [(p, short(row), wanted) for p, row in made if not isinstance(row, dict)]
-    if faults:
-        raise source.refuse(faults)
-    return made
+    try:
+        columns = {k: pd.Series(v, dtype=object) for k, v in whole.items()}
+        return lists[0] if len(lists) == 1 else pd.DataFrame(columns).to_dict("records")
+    except (TypeError, ValueError):
+        raise source.bad(
+            f"an object with {listed(whole)}", "a JSON list of objects"
+        ) from None
 
 
-def _rows_of(whole: dict[str, Any], source: Source) -> list[Any]:
-    """The rows in a JSON object: its one list, or columns as pandas writes them."""
-    lists = [value for value in whole.values() if isinstance(value, list)]
-    records = [found for found in lists if found and isinstance(found[0], dict)]
-    if len(records) == 1:
-        return records[0]
-    columns = [list(v.values()) if isinstance(v, dict) else v for v in whole.values()]
-    same = all(isinstance(c, list) and len(c) == len(columns[0]) for c in columns)
-    if not columns or not same:
-        raise source.bad(f"an object with {listed(whole)}", "a JSON list of objects")
-    return [
-        dict(zip(whole, cells, strict=True)) for cells in zip(*columns, strict=True)
-    ]
-
-
-def _squad(articles: Any, source: Source) -> Rows:
+def _squad(articles: Iterable[Any], source: Source) -> Rows:
     """The questions of SQuAD's JSON, 1.1 and 2.0."""
-    rows: Rows = []
-    place = "the file"
+    rows, place = [], "article 1"
     try:
         for i, article in enumerate(articles, 1):
             for j, paragraph in enumerate(article["paragraphs"], 1):
                 place = f"article {i}, paragraph {j}"
-                for question in paragraph["qas"]:
-                    name = (
-                        f" (id {short(question['id'], 30)})" if "id" in question else ""
-                    )
-                    place = f"question {len(rows) + 1}{name}"
-                    text = {"context": paragraph["context"]}
-                    rows.append((place, {"answers": [], **text, **question}))
+                for asked in paragraph["qas"]:
+                    place = f"question {len(rows) + 1}"
+                    place += f" (id {short(asked['id'], 30)})" if "id" in asked else ""
+                    rows.append((place, {**asked, "context": paragraph["context"]}))
     except (KeyError, TypeError, AttributeError) as error:
         wanted = "SQuAD's JSON: data, paragraphs, context, qas, question, answers"
         raise source.bad(f"no {error} there", wanted, place) from None
@@ -294,24 +265,25 @@ def _folder(source: Source, notes: list[str]) -> pd.DataFrame:
         rows = load_from_disk(str(source.path))
     except FileNotFoundError:
         inside = listed(sorted(p.name for p in source.path.iterdir()))
-        wanted = f"one file of it (there are {inside}), or one that save_to_disk made"
+        wanted = f"one file of it ({inside}), or a folder of save_to_disk"
         raise source.bad("a folder", wanted) from None
     if isinstance(rows, DatasetDict):
         split = "train" if "train" in rows else next(iter(rows))
         if len(rows) > 1:
+            other = source.path / next(name for name in rows if name != split)
             notes.append(
-                f"of {listed(rows)}, {split!r} is read; others: name the folder"
+                f"of {listed(rows)}, {split!r} is read; DATA_FILE {other} is another"
             )
         rows = rows[split]
     return _of_dataset(rows)
 
 
 def _parquet(raw: bytes, source: Source) -> pd.DataFrame:
-    import pyarrow.parquet as pq
+    import pyarrow.parquet
     from datasets import Dataset
 
     try:
-        return _of_dataset(Dataset(pq.read_table(io.BytesIO(raw))))
+        return _of_dataset(Dataset(pyarrow.parquet.read_table(io.BytesIO(raw))))
     except (ValueError, OSError) as error:
         raise source.bad(f"a damaged file ({error})", "a Parquet file") from None
 
@@ -320,17 +292,17 @@ def _of_dataset(rows: Dataset) -> pd.DataFrame:
     """A table with labels by their names, where the data set knows them."""
     from datasets import ClassLabel
 
-    frame = _frame([(f"row {n}", row) for n, row in enumerate(rows.to_list(), 1)])
-
-    def named(value: Any, names: list[str]) -> Any:
-        if isinstance(value, list):
-            return [named(one, names) for one in value]
-        return names[value] if value in range(len(names)) else None
-
+    frame = frame_of([(f"row {n}", row) for n, row in enumerate(rows.to_list(), 1)])
     for column, feature in rows.features.items():
         feature = getattr(feature, "feature", feature)
         if isinstance(feature, ClassLabel):
-            frame[column] = [named(value, feature.names) for value in frame[column]]
+            names = dict(enumerate(feature.names))
+            frame[column] = [
+                [names.get(n) for n in cell]
+                if isinstance(cell, list)
+                else names.get(cell)
+                for cell in frame[column]
+            ]
     return frame
 
 
@@ -341,9 +313,8 @@ def _excel(raw: bytes, source: Source, notes: list[str], header: bool) -> pd.Dat
     try:
         sheets = pd.read_excel(io.BytesIO(raw), **how)
     except ImportError as error:
-        needs = re.search(r"openpyxl|xlrd|odfpy|pyxlsb", str(error))
-        cure = f"`pip install {needs[0] if needs else 'openpyxl'}`"
-        wanted = f"{cure} once, or in Excel 'Save as', 'CSV UTF-8'"
+        needs = re.search(r"openpyxl|xlrd|odfpy|pyxlsb|$", str(error))[0] or "openpyxl"
+        wanted = f"`pip install {needs}` once, or in Excel 'Save as', 'CSV UTF-8'"
         raise source.bad(
             "an Excel file, which pandas cannot open yet", wanted
         ) from None
@@ -353,4 +324,7 @@ def _excel(raw: bytes, source: Source, notes: list[str], header: bool) -> pd.Dat
     if len(sheets) > 1:
         notes.append(f"of the sheets {listed(sheets)}, {name!r} is read")
     rows = [(f"row {n}", row) for n, row in enumerate(sheet.to_numpy().tolist(), 1)]
-    return _headed([row for row in rows if any(row[1])], source, header)
+    rows = [(place, cells) for place, cells in rows if any(cells)]
+    if not rows:
+        raise source.bad(f"nothing in the sheet {name!r}", "one example a row")
+    return _headed(rows, source, header)

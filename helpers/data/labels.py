@@ -57,8 +57,9 @@ class Labels:
                 "LABEL_NAMES", f"none: {source.head} has no names of labels"
             )
         if isinstance(told, dict):
-            numbers = sorted(told.values(), key=str)
-            if numbers == list(range(len(numbers))):  # {"bad": 0, "good": 1}
+            if sorted(told.values(), key=str) == list(
+                range(len(told))
+            ):  # {"bad": 0, ...}
                 told = sorted(told, key=told.get)
             else:
                 self.spelled = {plain(old): plain(new) for old, new in told.items()}
@@ -76,14 +77,11 @@ class Labels:
         Raises `Bad` on one that is not among the names.
         """
         text = plain(value)
-        if not self.names or text in self.spelled:
-            return self.spelled.get(text, text)
         alike = [name for name in self.names if fold(name) == fold(text)]
-        if len(alike) == 1:
-            return alike[0]
-        count = len(self.names)
-        wanted = f"one of {listed(self.names)}, or 0 to {count - 1}"
-        if text == str(count):
+        if text in self.spelled or not self.names or len(alike) == 1:
+            return self.spelled.get(text, alike[0] if alike else text)
+        wanted = f"one of {listed(self.names)}, or 0 to {len(self.names) - 1}"
+        if text == str(len(self.names)):
             from_one = {str(n): name for n, name in enumerate(self.names, 1)}
             wanted += f"; from 1: {self.source.command(label_names=from_one)}"
         raise Bad(f"the label {short(value)}", wanted)
@@ -91,33 +89,29 @@ class Labels:
     def order(self, rows: Sequence[Sequence[str]]) -> list[str]:
         """The names in order: as said, or those of the rows sorted, numbers as numbers.
 
-        Raises `WorkbookError` on names that differ only in spelling, and where there is
+        Raises `WorkbookError` on names that differ in spelling alone, and where there is
         nothing to tell apart.
         """
-        count = Counter(name for row in rows for name in row)
-        tags = self.source.head == "tokens"
-        if not self.names:
-            self._check_spelling(count)
-        if len(set(count) - ({"O"} if tags else set())) < 2 - (
-            self.source.head != "classification"
-        ):
+        count, head = Counter(name for row in rows for name in row), self.source.head
+        found, fewest = set(count) - {"O" if head == "tokens" else None}, 1
+        if len(found) < fewest + (head == "classification"):
             raise self.source.bad(
-                f"no labels but {listed(count) or 'none'}", "more than that"
+                f"no labels but {listed(count) or 'none'}", "more of them"
             )
         if self.names:
             return self.names
-        if tags:
-            kinds = sorted({tag[2:] for tag in count if tag != "O"})
+        self._check_spelling(count)
+        if head == "tokens":
+            kinds = sorted({tag[2:] for tag in found})
             return ["O", *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
-        if len(count) > max(MANY, len(rows) / 2):
-            found = f"{len(count):,} different labels in {len(rows):,} rows"
+        if len(found) > max(MANY, len(rows) / 2):
+            what = f"{len(found):,} different labels in {len(rows):,} rows"
             raise self.source.bad(
-                found, "each label in several rows (is it that column?)"
+                what, "each label in several rows (is it that column?)"
             )
-        said = list(dict.fromkeys(self.spelled.values()))
-        numbers = all(WHOLE.fullmatch(name) for name in count)
-        found = sorted(count, key=int if numbers else None)
-        return [n for n in said if n in count] + [n for n in found if n not in said]
+        said = [name for name in dict.fromkeys(self.spelled.values()) if name in found]
+        numbers = all(WHOLE.fullmatch(name) for name in found)
+        return [*said, *sorted(found - set(said), key=int if numbers else None)]
 
     def _check_spelling(self, count: Counter[str]) -> None:
         alike = defaultdict(list)
@@ -127,20 +121,22 @@ class Labels:
         pairs = [
             names for names in alike.values() if len(names) > 1 and set(names) - said
         ]
-        if pairs:
-            same = {old: names[0] for names in pairs for old in names[1:]}
-            told = f"LABEL_NAMES to say that they are the same"
-            command = self.source.command(label_names={**self.spelled, **same})
-            found = "; ".join(" and ".join(map(repr, names)) for names in pairs[:4])
-            raise self.source.bad(f"the labels {found}", f"{told}: {command}")
         numbers = [name for name in count if WHOLE.fullmatch(name)]
         words = [name for name in count if name not in numbers]
+        if pairs:
+            same = {old: names[0] for names in pairs for old in names[1:]}
+            found = "; ".join(" and ".join(map(repr, names)) for names in pairs[:4])
+            command = self.source.command(label_names={**self.spelled, **same})
+            wanted = f"one spelling; if they are the same: {command}"
+            raise self.source.bad(f"the labels {found}", wanted)
         if numbers and words and set(count) - said:
             found = (
-                f"numbers and names as labels: {listed(numbers, 3)}, {listed(words, 3)}"
+                f"numbers and names as labels, {listed(numbers, 3)}; {listed(words, 3)}"
             )
-            command = self.source.command(label_names=dict(zip(numbers, words)))
-            raise self.source.bad(found, f"one kind, or what each is called: {command}")
+            command = self.source.command(label_names=dict.fromkeys(numbers, words[0]))
+            raise self.source.bad(
+                found, f"one kind, or what each means, as in {command}"
+            )
 
 
 def fold(name: str) -> str:

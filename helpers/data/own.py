@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from helpers.data import checks, files
+from helpers.data import checks, doubts, files
 from helpers.data import columns as choice
 from helpers.data.labels import Labels
 from helpers.data.schemas import HEADS, NAMED, PAIRABLE, features
@@ -60,8 +60,8 @@ def load(
     if head in NAMED:
         column = "tags" if head == "tokens" else "label"
         names = labels.order([choice.each(row[column]) for row in rows])
-    checks.repeats(rows, places, source, notes)
-    checks.unreadable(rows, places, source, notes)
+    doubts.repeats(rows, places, source, notes)
+    doubts.unreadable(rows, places, source, notes)
     say(source.path, notes)
     pair = head in PAIRABLE and "text_pair" in rows[0]
     return Dataset.from_list(rows, features=features(head, names, pair=pair))

@@ -1,4 +1,4 @@
-"""One file of a reader's own: where it is, what was said about it, how to mend it."""
+"""One file of the reader's own: where it is, what was said about it, how to mend it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Fault = tuple[str, str, str]  # place, what was found, what was expected
 
 @dataclass(frozen=True)
 class Source:
-    """A file and the parameters given with it: all that its error messages need."""
+    """A file and the parameters that came with it: all that its error messages need."""
 
     path: Path
     head: str
@@ -30,42 +30,43 @@ class Source:
     encoding: str = ""
 
     def command(self, **changes: Any) -> str:
-        """The command line that reads this file with other parameters.
+        """The command line that reads this file, with other parameters.
 
         A call of `load` for the heads that no notebook reads from a file.
         """
-        new = replace(self, **changes)
-        said = {n: getattr(new, n) for n in ("columns", "label_names", "encoding")}
+        told = vars(replace(self, **changes))
+        told = {
+            name: told[name]
+            for name in ("columns", "label_names", "encoding")
+            if told[name]
+        }
         if self.head not in NOTEBOOKS:
-            call = "".join(f", {n}={value!r}" for n, value in said.items() if value)
+            call = "".join(f", {name}={value!r}" for name, value in told.items())
             return f"load({str(self.path)!r}, {self.head!r}{call})"
-        line = f"workbook run {NOTEBOOKS[self.head]} -p DATA_FILE {_quoted(self.path)}"
-        for name, value in said.items():
-            line += f" -p {name.upper()} {_quoted(value)}" if value else ""
+        line = f"workbook run {NOTEBOOKS[self.head]} -p DATA_FILE {shlex.quote(str(self.path))}"
+        for name, value in told.items():
+            text = (
+                value if name == "encoding" else json.dumps(value, ensure_ascii=False)
+            )
+            line += f" -p {name.upper()} {shlex.quote(text)}"
         return line
 
     def bad(self, found: str, expected: str, place: str = "") -> WorkbookError:
         """The one line that says so, for the caller to raise."""
-        where = f"{self.path}, {place}" if place else str(self.path)
+        where = f"{self.path}, {place}" if place else self.path
         return WorkbookError(f"{where}: found {found}; expected {expected}")
 
     def refuse(self, faults: list[Fault]) -> WorkbookError:
         """One line that names up to ten bad rows and says how many more there are."""
         kinds: dict[tuple[str, str], list[str]] = {}
-        for place, *kind in faults[:SHOWN]:
-            kinds.setdefault(tuple(kind), []).append(place)
+        for place, found, expected in faults[:SHOWN]:
+            kinds.setdefault((found, expected), []).append(place)
         told = [
-            f"{', '.join(places)}: found {found}; expected {expected}"
-            for (found, expected), places in kinds.items()
+            f"{', '.join(p)}: found {f}; expected {e}" for (f, e), p in kinds.items()
         ]
         if more := len(faults[SHOWN:]):
             told.append(f"and {more:,} more bad row{'s' * (more > 1)}")
         return WorkbookError(f"{self.path}, {'; '.join(told)}")
-
-
-def _quoted(value: Any) -> str:
-    text = isinstance(value, str | os.PathLike)
-    return shlex.quote(str(value) if text else json.dumps(value, ensure_ascii=False))
 
 
 def short(value: Any, most: int = 40) -> str:
@@ -88,13 +89,9 @@ def find(path: str | os.PathLike[str]) -> Path:
     Raises `WorkbookError` when there is none, or a pattern fits several.
     """
     text = str(path).strip().strip("'\"")
-    if text.startswith(("http:", "https:")):
-        raise WorkbookError(
-            f"{text}: found a web address; expected a file: download it"
-        )
     tries = [Path(t).expanduser() for t in (str(path), text, text.replace("\\", "/"))]
-    there = [one for one in tries if text and one.exists()]
-    there = there[:1] or [Path(p) for p in sorted(glob.glob(str(tries[1])))]
+    there = [one for one in tries if text and one.exists()][:1]
+    there = there or [Path(found) for found in sorted(glob.glob(str(tries[1])))]
     if len(there) == 1:
         return there[0]
     if there:
@@ -103,11 +100,10 @@ def find(path: str | os.PathLike[str]) -> Path:
         )
     folder = tries[-1].parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    near = difflib.get_close_matches(tries[-1].name, names, 3) or names
-    beside = (
-        f"in {folder} there are {listed(near)}" if near else f"nothing is in {folder}"
+    near = listed(difflib.get_close_matches(tries[-1].name, names, 3) or names)
+    raise WorkbookError(
+        f"{text}: no such file; in {folder} there is {near or 'nothing'}"
     )
-    raise WorkbookError(f"{text}: no such file; {beside}")
 
 
 def say(path: str | os.PathLike[str], notes: Iterable[str]) -> None:

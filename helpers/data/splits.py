@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from helpers.data.checks import identity
+from helpers.data.doubts import identity
 from helpers.data.source import listed, say
 from helpers.errors import WorkbookError
 
