@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from helpers.data import conll
-from helpers.data.labels import Bad, Labels
+from helpers.data.labels import Labels
 from helpers.data.schemas import CHOICES
-from helpers.data.source import Source, short
+from helpers.data.source import Bad, Source, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def checked(
             at = place if bad.word is None else f"{place}, word {bad.word + 1}"
             if bad.word is not None and table.index.name == conll.BY_WORD:
                 at = f"line {int(place.split()[1]) + bad.word}"
-            faults.append((at, bad.found, bad.expected))
+            faults.append((at, bad))
     if faults:
         raise source.refuse(faults)
     return made
@@ -129,10 +130,6 @@ def _tagged(
     table: pd.DataFrame, source: Source, labels: Labels, notes: list[str]
 ) -> pd.DataFrame:
     """Sentences with BIO tags by name, out of spans, words or lists, of any scheme."""
-    if "spans" not in table and not any(
-        isinstance(_value(cell), list) for cell in table["tokens"]
-    ):
-        table = conll.by_sentence(table, source)
 
     def parts(row: Row) -> tuple[list[Any], list[str]]:
         if "spans" in row:
@@ -146,6 +143,13 @@ def _tagged(
         return words, [labels.name(tag) for tag in tags]
 
     words, tags = zip(*checked(table, source, parts), strict=True)
+    if all(tag.isdecimal() for tag in itertools.chain(*tags)):
+        last = max(map(int, itertools.chain(*tags)))
+        names = ["O", *(f"{mark}-KIND{n}" for n in range(1, last + 1) for mark in "BI")]
+        mend = source.command(label_names=names[: last + 1])
+        raise source.bad(
+            f"tags as numbers, 0 to {last}", f"their names in order: {mend}"
+        )
     bio, scheme = conll.to_bio(list(tags))
     if scheme:
         notes.append(f"the tags are {scheme}; they are read as BIO")

@@ -1,4 +1,4 @@
-"""Which column of a file is which of the schema: said in COLUMNS, or found by its name."""
+"""Which column of a file is which of the schema: by COLUMNS, or by its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ASKED = ("context", "question")
 SHAPES = {  # what a row needs: one of these
-    **dict.fromkeys(PAIRABLE, [("text", "label")]),
+    **{head: [("text", "label")] for head in PAIRABLE},
     "similarity": [("text", "text_pair", "score")],
     "tokens": [("tokens", "tags"), ("text", "spans")],
     "questions": [(*ASKED, "answers"), (*ASKED, "answer_text")],
@@ -25,7 +25,6 @@ SHAPES = {  # what a row needs: one of these
 }
 OPTIONAL = {
     **dict.fromkeys(PAIRABLE, ("text_pair",)),
-    "tokens": ("sentence",),
     "questions": ("answer_start", "is_impossible"),
 }
 SYNONYMS = {
@@ -38,14 +37,13 @@ SYNONYMS = {
     "tokens": "words|word|token",
     "tags": "ner_tags|ner|labels|tag",
     "spans": "entities|label|labels",
-    "sentence": "sentence #|sentence_id|sent_id|sentence_number",
     "context": "passage|paragraph|startphrase|ctx",
     "question": "query",
     "answer_text": "answer",
     "answer_start": "start",
     "choices": "endings|options",
 }
-KNOWN = {*SYNONYMS, "answers"}.union(*(names.split("|") for names in SYNONYMS.values()))
+KNOWN = {*SYNONYMS}.union(*(names.split("|") for names in SYNONYMS.values()))
 ENDING = re.compile(r"(choice|ending|option|answer)[ _]?([0-4]|[a-d])")  # four columns
 JOINED = ("text", "text_pair", *ASKED)  # several columns make one text
 FLAGGED = (
@@ -94,7 +92,8 @@ def pick(frame: pd.DataFrame, source: Source, notes: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     own = _chosen(frame, source)
-    if 0 in frame.columns and _is_header(frame, own):
+    label = own.get("label", own.get("score"))
+    if isinstance(label, int) and _is_header(frame[label]):
         notes.append(
             f"{frame.index[0]} is taken for a header: {listed(frame.iloc[0], 4)}"
         )
@@ -115,6 +114,13 @@ def pick(frame: pd.DataFrame, source: Source, notes: list[str]) -> pd.DataFrame:
     return picked
 
 
+def _is_header(label: pd.Series) -> bool:
+    """Whether the first of these labels is a name of their column."""
+    first, rest = label.iloc[0], label.iloc[1:]
+    few = rest.nunique() <= len(rest) / 2 or rest.str.fullmatch(r"-?[\d.]+").all()
+    return bool(few) and first not in set(rest) and not re.fullmatch(r"-?[\d.]+", first)
+
+
 def _chosen(frame: pd.DataFrame, source: Source) -> dict[str, Any]:
     """The file's column, or columns, for each of the schema's that the file has."""
     told, shapes = _told(frame, source), SHAPES[source.head]
@@ -132,27 +138,26 @@ def _filled(
 ) -> dict[str, Any]:
     own = dict(told)
     for column in (*shape, *OPTIONAL.get(source.head, ())):
-        found = [] if column in own else _candidates(frame, column, source.head, own)
+        taken = [name for names in own.values() for name in each(names)]
+        free = [name for name in frame if name not in taken]
+        found = [] if column in own else _candidates(free, column, source.head)
         if len(found) > 1:
             command = source.command(columns={**told, column: found[0]})
             which = f"the columns {listed(found, 3)}, each of which may be {column!r}"
             raise source.bad(which, f"your choice, such as {command}")
         own |= {column: found[0]} if found else {}
-    several: dict[str, list[Any]] = {}
-    if "choices" in shape:
-        four = [name for name in frame if ENDING.fullmatch(_fold(name))]
-        several["choices"] = sorted(four, key=_fold) if len(four) == CHOICES else []
-    if source.head in FLAGGED:
+    four = sorted((name for name in frame if ENDING.fullmatch(_fold(name))), key=_fold)
+    if "choices" in shape and "choices" not in own and len(four) == CHOICES:
+        own["choices"] = four
+    if source.head in FLAGGED and "label" not in own:
         rest = [name for name in frame if name not in own.values()]
         flags = [n for n in rest if set(frame[n].map(str).str.lower()) <= ONES | ZEROS]
-        several["label"] = flags if len(flags) > 1 else []
-    return {**{column: names for column, names in several.items() if names}, **own}
+        own |= {"label": flags} if len(flags) > 1 else {}
+    return own
 
 
-def _candidates(frame: pd.DataFrame, column: str, head: str, own: dict) -> list[Any]:
-    """Free columns of that very name, else in other letters, else of its synonyms."""
-    taken = [name for names in own.values() for name in each(names)]
-    free = [name for name in frame if name not in taken]
+def _candidates(free: list[Any], column: str, head: str) -> list[Any]:
+    """Columns of that very name, else in other letters, else of its synonyms."""
     synonyms = SYNONYMS.get(column, "").split("|")
     synonyms += ["score"] if (head, column) == ("regression", "label") else []
     exact = [name for name in free if re.sub(r"\.\d+$", "", str(name)) == column]
@@ -166,43 +171,30 @@ def _fold(name: Any) -> str:
 
 def _told(frame: pd.DataFrame, source: Source) -> dict[str, Any]:
     """What COLUMNS says, in the file's own spelling."""
-    if not source.columns or frame.index.name == conll.BY_WORD:  # which read it already
+    told, head = source.columns or {}, source.head
+    if frame.index.name == conll.BY_WORD:  # which has read it
         return {}
-    told, head = source.columns, source.head
     known = {*OPTIONAL.get(head, ())}.union(*SHAPES[head])
     spelled = {_fold(name): name for name in frame} | {
         str(name): name for name in frame
     }
-    own, taken, wrong = {}, [], []
-    for column, names in told.items() if isinstance(told, dict) else [(told, [])]:
+    wrong = [name for name in told if str(name) not in known or isinstance(told, list)]
+    own, taken = {}, []
+    for column, names in told.items() if not wrong else ():
         found = [spelled.get(str(n), spelled.get(_fold(n))) for n in each(names)]
-        own[str(column)] = found[0] if len(found) == 1 else found
         several = column in JOINED or (column == "label" and head in FLAGGED)
-        right = len(found) == (CHOICES if column == "choices" else 1) or several
-        right = right or (column == "choices" and len(found) == 1)
-        wrong += [] if str(column) in known and right else [column]
+        fits = several or len(found) in (1, CHOICES if column == "choices" else 1)
         wrong += [
-            n
-            for n, one in zip(each(names), found, strict=True)
-            if one in (None, *taken)
+            n for n, f in zip(each(names), found, strict=True) if f in (None, *taken)
         ]
+        wrong += [] if fits else [names]
+        own[column] = found if len(found) > 1 else found[0]
         taken += found
     if wrong:
         wanted = f"{listed(sorted(known))}, each named as one of {listed(frame)}"
         guess = _guess(frame, source, {})
         raise source.bad(f"{short(wrong[0])} in COLUMNS", f"{wanted}, as in {guess}")
     return own
-
-
-def _is_header(frame: pd.DataFrame, own: dict[str, Any]) -> bool:
-    """Whether the first row of a file without a header is a header after all."""
-    label = own.get("label", own.get("score"))
-    cells = [str(frame.iloc[0][n]) for names in own.values() for n in each(names)]
-    if isinstance(label, list | None) or max(len(cell.split()) for cell in cells) > 3:
-        return False
-    rest = frame[label].iloc[1:]
-    few = rest.nunique() <= len(rest) / 2 or rest.str.fullmatch(r"-?[\d.]+").all()
-    return bool(few) and frame[label].iloc[0] not in set(rest)
 
 
 def _guess(frame: pd.DataFrame, source: Source, told: dict[str, Any]) -> str:

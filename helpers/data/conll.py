@@ -1,72 +1,69 @@
-"""Words and their tags: CoNLL files, tables of words, marked spans, any scheme of tags."""
+"""Words and their tags: CoNLL files, marked spans, and every scheme of tags."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from helpers.data.labels import Bad
-from helpers.data.source import Source, short
-
-if TYPE_CHECKING:
-    import pandas as pd
+from helpers.data.source import Bad, Source, short
 
 TAG = re.compile(r"O|[BIESLUMW][-_]\S+")
 ALIKE = str.maketrans("LUMW", "ESIS")  # marks of BILOU and BMES as BIOES has them
-SPAN = "[start, end, kind], inside of the text, and none over another"
-NAMES = {"tokens", "words", "word", "token", "ner_tags", "tags", "tag"}
 LONGEST = 10_000  # words in a sentence: more means that the blank lines are gone
-BY_WORD = "the line of its first word"  # name of an index
+BY_WORD = "line of its first word"  # name of a table's index
 Line = tuple[int, list[str]]  # number, cells
-
-
-def is_table(text: str) -> bool:
-    """Whether the first line names columns, as a table's does and CoNLL's does not."""
-    return bool(NAMES & set(re.split(r'[,;\t"\s]+', text.split("\n", 1)[0].lower())))
 
 
 def sentences(text: str, source: Source, notes: list[str]) -> list[tuple[str, Any]]:
     """The sentences of a CoNLL file: (place, {"tokens": [...], "tags": [...]}).
 
-    Comments, -DOCSTART- and CoNLL-U's ranges are no words, nor is a column that counts. Of
-    several columns of tags the last is taken, unless the source says which.
+    Comments, -DOCSTART- and CoNLL-U's ranges are no words, nor is a column that counts.
+    Of several columns of tags the last is taken, unless COLUMNS says which.
 
     Raises `WorkbookError` on lines of another width and on endless sentences.
     """
     blocks, width = _blocks(text)
-    wanted = f"{max(width, 2)} columns, a word and its tag among them"
-    faults = [
-        (f"line {n}", f"{len(cells)} column(s), {short(cells[0])} first", wanted)
-        for n, cells in itertools.chain(*blocks)
-        if len(cells) != width or width < 2
-    ]
-    if faults:
-        raise source.refuse(faults)
-    if any(len(block) > LONGEST for block in blocks):
+    odd = [(n, c) for n, c in itertools.chain(*blocks) if len(c) != width or width < 2]
+    if odd:
+        wanted = f"{max(width, 2)}, a word and its tag among them"
+        what = ((n, f"{len(c)} column(s), {short(c[0])} first") for n, c in odd)
+        raise source.refuse((f"line {n}", Bad(found, wanted)) for n, found in what)
+    if max(map(len, blocks)) > LONGEST:
         raise source.bad(
-            f"over {LONGEST:,} words in a row", "a blank line after a sentence"
+            f"over {LONGEST:,} words in a row", "blank lines between sentences"
         )
     counts = width > 2 and all(_counts(block) for block in blocks)
     if counts:
         blocks = [[line for line in b if line[1][0].isdecimal()] for b in blocks]
-    word, tag = _columns(blocks, width, counts, source, notes)
+    rows = [cells for _, cells in itertools.chain(*blocks)]
+    after = range(counts + 1, width)
+    tagged = [n for n in after if all(TAG.fullmatch(row[n]) for row in rows)]
+    taken = {"tokens": int(counts), "tags": (tagged or [width - 1])[-1]}
+    if width > 2 and not source.columns:
+        note = "column {tokens} is taken for the words and {tags} for the tags"
+        notes.append(f"of {width} columns, counted from 0, {note.format(**taken)}")
+        for other in tagged[-2:-1]:
+            mend = source.command(columns={**taken, "tags": other})
+            notes[-1] += f"; {other} holds tags too: {mend}"
+    taken |= source.columns or {}
+    if set(taken) != {"tokens", "tags"} or not set(taken.values()) <= set(range(width)):
+        wanted = f"tokens and tags, each one of the columns 0 to {width - 1}"
+        raise source.bad(f"COLUMNS {source.columns}", wanted)
     return [
-        (f"line {b[0][0]}", {"tokens": [c[word] for _, c in b], "tags": [c[tag] for _, c in b]})
+        (f"line {b[0][0]}", {name: [c[at] for _, c in b] for name, at in taken.items()})
         for b in blocks
-    ]  # fmt: skip
+    ]
 
 
 def _blocks(text: str) -> tuple[list[list[Line]], int]:
-    """The lines of each sentence, cut into cells, and how many cells a line usually has."""
+    """The lines of each sentence, cut into cells; how many cells most lines have."""
     cut = []
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         cells = line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
         cut.append((number, cells if line.strip() and cells[0] != "-DOCSTART-" else []))
-    ((width, _),) = Counter(len(cells) for _, cells in cut if cells).most_common(1) or [
-        (0, 0)
-    ]
+    width = Counter(len(cells) for _, cells in cut if cells).most_common(1)[0][0]
     blocks: list[list[Line]] = [[]]
     for number, cells in cut:
         tagged = len(cells) == width and any(map(TAG.fullmatch, cells[1:]))
@@ -78,46 +75,11 @@ def _blocks(text: str) -> tuple[list[list[Line]], int]:
 
 
 def _counts(block: list[Line]) -> bool:
-    """Whether the first column counts 1, 2, 3; CoNLL-U has ranges (1-2, 1.1) between."""
+    """Whether the first column counts 1, 2, 3, with ranges (1-2, 1.1) between."""
     first = [c[0] for _, c in block if not re.fullmatch(r"\d+[-.]\d+", c[0])]
     if not first or not all(cell.isdecimal() for cell in first):
         return False
     return all(int(b) - int(a) == 1 for a, b in itertools.pairwise(first))
-
-
-def _columns(
-    blocks: list[list[Line]], width: int, counts: bool, source: Source, notes: list[str]
-) -> tuple[int, int]:
-    """Which column holds the words and which the tags, numbered from 0."""
-    rows = [cells for _, cells in itertools.chain(*blocks)]
-    after = range(counts + 1, width)
-    tagged = [n for n in after if all(TAG.fullmatch(row[n]) for row in rows)]
-    taken = {"tokens": int(counts), "tags": (tagged or [width - 1])[-1]}
-    for name, number in (source.columns or {}).items():
-        if name not in taken or number not in range(width):
-            wanted = f"tokens and tags, of the columns 0 to {width - 1}"
-            raise source.bad(f"COLUMNS {{{name!r}: {number!r}}}", wanted)
-        taken[name] = number
-    if width > 2 and not source.columns:
-        note = "column {tokens} is taken for the words and column {tags} for the tags"
-        notes.append(f"{note.format(**taken)} (of {width}, counted from 0)")
-        if others := tagged[:-1]:
-            other = source.command(columns={**taken, "tags": others[-1]})
-            notes[-1] += f"; column {others[-1]} holds tags too: {other}"
-    return taken["tokens"], taken["tags"]
-
-
-def by_sentence(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Rows of one word each (`tokens`, `tags`, `sentence`) as rows of one sentence each."""
-    import pandas as pd
-
-    if "sentence" not in frame:
-        wanted = "a list of words, or also a column that numbers the sentences"
-        raise source.bad("one word a row", wanted)
-    said = frame["sentence"].map(lambda value: value or None).ffill()
-    parts = [part for _, part in frame.groupby((said != said.shift()).cumsum())]
-    rows = [{"tokens": [*part["tokens"]], "tags": [*part["tags"]]} for part in parts]
-    return pd.DataFrame(rows, index=[part.index[0] for part in parts], dtype=object)
 
 
 def from_spans(text: str, spans: list[Any]) -> tuple[list[str], list[str]]:
@@ -131,14 +93,14 @@ def from_spans(text: str, spans: list[Any]) -> tuple[list[str], list[str]]:
     at, tokens, tags = 0, [], []
     for start, end, kind in [*sorted(map(_span, spans)), (len(text), len(text), "")]:
         if not at <= start <= end <= len(text):
-            raise Bad(f"the span {[start, end, kind]}", SPAN)
-        before, inside = (
-            re.findall(r"\w+|[^\w\s]", text[a:b])
-            for a, b in ((at, start), (start, end))
-        )
-        tokens += before + inside
-        tags += ["O"] * len(before)
-        tags += [f"{'I' if i else 'B'}-{kind}" for i in range(len(inside))]
+            wanted = f"one in the {len(text)} letters, and none over another"
+            raise Bad(f"the span {[start, end, kind]}", wanted)
+        parts = [
+            re.findall(r"\w+|[^\w\s]", t) for t in (text[at:start], text[start:end])
+        ]
+        tokens += parts[0] + parts[1]
+        tags += ["O"] * len(parts[0])
+        tags += [f"{'I' if n else 'B'}-{kind}" for n in range(len(parts[1]))]
         at = end
     return tokens, tags
 
@@ -149,7 +111,7 @@ def _span(span: Any) -> tuple[int, int, str]:
         kind = span.get("label", span.get("labels"))
         span = [*ends, kind[0] if isinstance(kind, list) and kind else kind]
     if not isinstance(span, list) or [type(part) for part in span] != [int, int, str]:
-        raise Bad(f"the span {short(span)}", SPAN)
+        raise Bad(f"the span {short(span)}", "[start, end, kind]")
     return tuple(span)
 
 

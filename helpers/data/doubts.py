@@ -1,4 +1,4 @@
-"""What is doubtful in a whole file: rows that repeat others, texts that a model cannot read."""
+"""What is doubtful in a whole file: rows that repeat, texts that no model can read."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def unreadable(
         bad += [n for n, row in known if 2 * row.count(unknown) >= len(row)]
     if bad:
         some = f"{places[bad[0]]}: {short(texts[bad[0]])}"
-        found = f"{len(bad)} of {len(rows)} rows mostly [UNK] to this English model ({some})"
+        what = "rows are mostly [UNK] to this English model"
+        found = f"{len(bad)} of {len(rows)} {what} ({some})"
         if 2 * len(bad) > len(rows):
             raise source.bad(found, "English text")
         notes.append(found)

@@ -1,7 +1,7 @@
 """Any format that people have, read into one table: a row an example.
 
-CSV goes through Python's csv and JSON through its json (pandas pads short rows and has no
-line numbers), Excel through pandas, Parquet and `save_to_disk` through datasets.
+CSV goes through Python's csv and JSON through its json (pandas pads short rows and has
+no line numbers), Excel through pandas, Parquet and `save_to_disk` through datasets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.data import conll
-from helpers.data.source import Source, listed, short
+from helpers.data.source import Bad, Source, listed, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +39,8 @@ Rows = list[tuple[str, Any]]  # place, cells
 def read(source: Source, notes: list[str], *, header: bool = True) -> pd.DataFrame:
     """The table in a file; without a `header` its columns are numbers from 0.
 
-    Cells are texts, or what JSON and Parquet hold; a missing one is None. The index says
-    where a row stands ("line 7"). What is doubtful is added to `notes`.
+    Cells are texts, or what JSON and Parquet hold; a missing one is None. The index
+    says where a row stands ("line 7"). What is doubtful is added to `notes`.
 
     Raises `WorkbookError` on whatever cannot be read as a table.
     """
@@ -60,11 +60,18 @@ def read(source: Source, notes: list[str], *, header: bool = True) -> pd.DataFra
         )  # of \r, \n and \r\n alone
         rows = [(f"line {n}", [t.removesuffix("\n")]) for n, t in lines if t.strip()]
         return frame_of(rows, ["text"])
-    if source.head == "tokens" and not (suffix in TABLES and conll.is_table(text)):
+    if source.head == "tokens" and not (suffix in TABLES and _is_table(text)):
         return frame_of(conll.sentences(text, source, notes)).rename_axis(conll.BY_WORD)
     if suffix not in TABLES:
         raise source.bad(f"the extension {suffix!r}", f"one of {FORMATS}")
     return _delimited(text, suffix, source, header)
+
+
+def _is_table(text: str) -> bool:
+    names = set(re.split(r"[,;\t]", text.partition("\n")[0].strip().lower()))
+    return bool(names & {"tokens", "words"}) and bool(
+        names & {"tags", "ner_tags", "ner"}
+    )
 
 
 def frame_of(rows: Rows, names: Sequence[Any] | None = None) -> pd.DataFrame:
@@ -148,7 +155,7 @@ def _delimited(text: str, suffix: str, source: Source, header: bool) -> pd.DataF
 
 
 def _separator(text: str, marks: str) -> str:
-    """The mark that cuts most of the first lines into as many cells as the very first."""
+    """The mark that cuts most lines at the top into as many cells as the first."""
 
     def share(mark: str) -> float:
         lines = io.StringIO(text[:200_000], newline="")
@@ -187,7 +194,7 @@ def _headed(rows: Rows, source: Source, header: bool) -> pd.DataFrame:
             found = (
                 f"{len(cells)} cell{'s' * (len(cells) != 1)}, {short(cells[0])} first"
             )
-            faults.append((place, found, f"{wanted} that holds the separator)"))
+            faults.append((place, Bad(found, f"{wanted} that holds the separator)")))
     if faults:
         raise source.refuse(faults)
     frame = frame_of(rows, names)
@@ -212,12 +219,11 @@ def _json(text: str, suffix: str, source: Source) -> Rows:
             rows += [(f"line {n}", json.loads(line))] if line.strip() else []
         except (ValueError, RecursionError) as error:
             faults.append(
-                (f"line {n}", f"broken JSON ({error})", "a JSON object a line")
+                (f"line {n}", Bad(f"broken JSON ({error})", "an object a line"))
             )
     wanted = 'a JSON object, such as {"text": ...}'
-    faults += [
-        (at, short(row), wanted) for at, row in rows if not isinstance(row, dict)
-    ]
+    odd = [(place, row) for place, row in rows if not isinstance(row, dict)]
+    faults += [(place, Bad(short(row), wanted)) for place, row in odd]
     if faults:
         raise source.refuse(faults)
     return rows

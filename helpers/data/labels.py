@@ -9,18 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from helpers.data.schemas import NAMED
-from helpers.data.source import Source, listed, short
+from helpers.data.source import Bad, Source, listed, short
 
 MANY = 20  # as many names may occur once or twice each
 WHOLE = re.compile(r"-?\d+")
-
-
-class Bad(ValueError):
-    """A fault of one row; of its word number `word`, counted from 0, if there is one."""
-
-    def __init__(self, found: str, expected: str, word: int | None = None):
-        super().__init__(found)
-        self.found, self.expected, self.word = found, expected, word
 
 
 def plain(value: Any) -> str:
@@ -46,7 +38,7 @@ def plain(value: Any) -> str:
 
 
 class Labels:
-    """Names of labels by LABEL_NAMES: a list, names of 0, 1, ...; or a dict of spellings."""
+    """What LABEL_NAMES says: a list names 0, 1, ...; a dict maps spellings to names."""
 
     def __init__(self, source: Source):
         self.source, told = source, source.label_names
@@ -89,8 +81,8 @@ class Labels:
     def order(self, rows: Sequence[Sequence[str]]) -> list[str]:
         """The names in order: as said, or those of the rows sorted, numbers as numbers.
 
-        Raises `WorkbookError` on names that differ in spelling alone, and where there is
-        nothing to tell apart.
+        Raises `WorkbookError` on names that differ in spelling alone, and where there
+        is nothing to tell apart.
         """
         count, head = Counter(name for row in rows for name in row), self.source.head
         found, fewest = set(count) - {"O" if head == "tokens" else None}, 1
@@ -140,6 +132,6 @@ class Labels:
 
 
 def fold(name: str) -> str:
-    """What is left of a name without case, blanks, `_`, `-` and other forms of letters."""
+    """A name without case, kinds of blanks (`_` and `-` too) and forms of letters."""
     text = unicodedata.normalize("NFKC", name).casefold()
     return text if WHOLE.fullmatch(text) else " ".join(re.split(r"[\s_-]+", text))

@@ -34,11 +34,11 @@ def load(
 ) -> Dataset:
     """The rows of a file as a `Dataset` with the columns of `schemas.features(head)`.
 
-    `columns` maps the schema's columns to the file's, where names do not tell: a name, a
-    number from 0 in a file without a header, or a list that is joined into one text.
-    `label_names` is a list, the names of 0, 1, ..., or a dict from spellings to names. Both
-    may be JSON. `encoding` is for files that are not UTF-8. What is doubtful is printed, a
-    line each.
+    `columns` maps the schema's columns to the file's, where names do not tell: a name,
+    a number from 0 in a file without a header, or a list that is joined into one text.
+    `label_names` is a list, the names of 0, 1, ..., or a dict from spellings to names.
+    Both may be JSON. `encoding` is for files that are not UTF-8. What is doubtful is
+    printed, a line each.
 
     Raises `WorkbookError`, one line with file, rows and a cure, on what cannot be used.
     """

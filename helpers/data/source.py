@@ -1,8 +1,7 @@
-"""One file of the reader's own: where it is, what was said about it, how to mend it."""
+"""One file of the reader's own: what was said about it, and the line that mends it."""
 
 from __future__ import annotations
 
-import difflib
 import glob
 import json
 import os
@@ -16,7 +15,14 @@ from helpers.errors import WorkbookError
 
 NOTEBOOKS = {"classification": "05", "tokens": "06", "questions": "07", "choices": "08"}
 SHOWN = 10  # bad rows that are named
-Fault = tuple[str, str, str]  # place, what was found, what was expected
+
+
+class Bad(ValueError):  # noqa: N818
+    """A fault of one row, or of its word number `word`, counted from 0."""
+
+    def __init__(self, found: str, expected: str, word: int | None = None):
+        super().__init__(f"found {found}; expected {expected}")
+        self.word = word
 
 
 @dataclass(frozen=True)
@@ -30,40 +36,40 @@ class Source:
     encoding: str = ""
 
     def command(self, **changes: Any) -> str:
-        """The command line that reads this file, with other parameters.
+        """The command that reads this file with other parameters.
 
         A call of `load` for the heads that no notebook reads from a file.
         """
-        told = vars(replace(self, **changes))
-        told = {
-            name: told[name]
-            for name in ("columns", "label_names", "encoding")
-            if told[name]
-        }
+        new = vars(replace(self, **changes))
+        told = {n: new[n] for n in ("columns", "label_names", "encoding") if new[n]}
         if self.head not in NOTEBOOKS:
             call = "".join(f", {name}={value!r}" for name, value in told.items())
             return f"load({str(self.path)!r}, {self.head!r}{call})"
-        line = f"workbook run {NOTEBOOKS[self.head]} -p DATA_FILE {shlex.quote(str(self.path))}"
+        words = [
+            "workbook",
+            "run",
+            NOTEBOOKS[self.head],
+            "-p",
+            "DATA_FILE",
+            str(self.path),
+        ]
         for name, value in told.items():
-            text = (
-                value if name == "encoding" else json.dumps(value, ensure_ascii=False)
-            )
-            line += f" -p {name.upper()} {shlex.quote(text)}"
-        return line
+            text = isinstance(value, str)
+            words += ["-p", name.upper()]
+            words.append(value if text else json.dumps(value, ensure_ascii=False))
+        return shlex.join(words)
 
     def bad(self, found: str, expected: str, place: str = "") -> WorkbookError:
         """The one line that says so, for the caller to raise."""
         where = f"{self.path}, {place}" if place else self.path
         return WorkbookError(f"{where}: found {found}; expected {expected}")
 
-    def refuse(self, faults: list[Fault]) -> WorkbookError:
+    def refuse(self, faults: Iterable[tuple[str, Bad]]) -> WorkbookError:
         """One line that names up to ten bad rows and says how many more there are."""
-        kinds: dict[tuple[str, str], list[str]] = {}
-        for place, found, expected in faults[:SHOWN]:
-            kinds.setdefault((found, expected), []).append(place)
-        told = [
-            f"{', '.join(p)}: found {f}; expected {e}" for (f, e), p in kinds.items()
-        ]
+        faults, kinds = list(faults), {}
+        for place, fault in faults[:SHOWN]:
+            kinds.setdefault(str(fault), []).append(place)
+        told = [f"{', '.join(places)}: {fault}" for fault, places in kinds.items()]
         if more := len(faults[SHOWN:]):
             told.append(f"and {more:,} more bad row{'s' * (more > 1)}")
         return WorkbookError(f"{self.path}, {'; '.join(told)}")
@@ -100,10 +106,7 @@ def find(path: str | os.PathLike[str]) -> Path:
         )
     folder = tries[-1].parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    near = listed(difflib.get_close_matches(tries[-1].name, names, 3) or names)
-    raise WorkbookError(
-        f"{text}: no such file; in {folder} there is {near or 'nothing'}"
-    )
+    raise WorkbookError(f"{text}: no such file; in {folder} there is {listed(names)}")
 
 
 def say(path: str | os.PathLike[str], notes: Iterable[str]) -> None:

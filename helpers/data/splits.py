@@ -1,4 +1,4 @@
-"""What is learned from and what is held out: equal texts on one side, classes on both."""
+"""What is learned from, and held out: equal texts on one side, classes on both."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def held_out(rows: Dataset, file: str) -> DatasetDict:
     """Four fifths to learn from, "train", and a fifth to be examined on, "test".
 
-    Always the same ones. Rows of one text, and questions on one text, stay together. Every
-    class is on both sides, save those of a single text: they stay in train, and it is said.
+    Always the same ones. Rows of one text, and questions on one text, stay together.
+    Every class is on both sides, save those of one text, which stay in train: that is
+    printed.
 
     Raises `WorkbookError` when there is nothing that can be held out.
     """
@@ -49,25 +50,23 @@ def held_out(rows: Dataset, file: str) -> DatasetDict:
 
 
 def fewer(rows: Dataset, count: int, seed: int) -> Dataset:
-    """`count` of the rows, other ones for another seed, every class among them if it can."""
+    """`count` of the rows, of each class its share; others for another seed."""
     return rows.select(mixed(range(len(rows)), _strata(rows), seed)[:count])
 
 
-def affordable(seconds_per_row: float, rows: int, epochs: float, minutes: float) -> str:
-    """What fits the minutes, "" if all does: seconds are those of one row in one epoch."""
-    fit = 60 * minutes / seconds_per_row
+def affordable(seconds: float, rows: int, epochs: float, minutes: float) -> str:
+    """What fits the minutes, "" if all does; `seconds` are for a row in one epoch."""
+    fit = 60 * minutes / seconds
     if fit >= rows * epochs:
         return ""
-    took = (
-        f"{rows:,} rows, {epochs:g} epochs: {rows * epochs * seconds_per_row / 60:.0f}"
-    )
-    return f"{took} minutes; {minutes:g} are enough for {fit / epochs:,.0f} rows or {fit / rows:.1f} epochs"
+    took = f"{rows:,} rows take {rows * epochs * seconds / 60:.0f} minutes"
+    return f"{took}; in {minutes:g} fit {fit / epochs:,.0f} rows or {fit / rows:.1f} epochs"
 
 
 def mixed(
     numbers: Sequence[int], strata: Sequence[Hashable], seed: int = 0
 ) -> list[int]:
-    """Row numbers in an order whose every beginning has about its share of each stratum."""
+    """Row numbers in an order of which any beginning is stratified too."""
     draw = random.Random(seed)
     numbers = draw.sample(numbers, len(numbers))
     count, seen, at = Counter(strata[n] for n in numbers), Counter(), {}
@@ -90,7 +89,7 @@ def _groups(rows: Dataset) -> list[Hashable]:
 
 
 def _strata(rows: Dataset) -> list[Hashable]:
-    """The class of each row; the rarest of several; of numbers the fifth they fall in."""
+    """The class of each row, the rarest of several; of numbers their fifth."""
     names = rows.column_names
     column = next((name for name in ("label", "tags", "score") if name in names), "")
     if not column or "choices" in names:
