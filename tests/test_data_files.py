@@ -21,7 +21,9 @@ from helpers.errors import WorkbookError
 
 TEXTS = [f"sentence number {n} is here" for n in range(12)]
 MOODS = ["bad", "good"] * 6
-PLAIN = "text,label\n" + "".join(f"{t},{m}\n" for t, m in zip(TEXTS, MOODS, strict=True))
+PLAIN = "text,label\n" + "".join(
+    f"{t},{m}\n" for t, m in zip(TEXTS, MOODS, strict=True)
+)
 
 
 def table(header, rows, sep=","):
@@ -31,7 +33,9 @@ def table(header, rows, sep=","):
 def labelled(*labels, header="text,label"):
     """A CSV of at least 12 rows, labels in turn."""
     labels = [*labels] * -(-12 // len(labels))
-    return table([header], [(f"this is text number {n}", m) for n, m in enumerate(labels)])
+    return table(
+        [header], [(f"this is text number {n}", m) for n, m in enumerate(labels)]
+    )
 
 
 def lines(rows):
@@ -41,7 +45,8 @@ def lines(rows):
 def objects(**columns):
     """JSON Lines of 12 rows: each column a list, taken in turn."""
     return lines(
-        {name: values[n % len(values)] for name, values in columns.items()} for n in range(12)
+        {name: values[n % len(values)] for name, values in columns.items()}
+        for n in range(12)
     )
 
 
@@ -49,7 +54,11 @@ def squad(**change):
     """SQuAD's JSON of 12 questions, the third changed."""
     context = "The river was high after the rain. The bridge was closed for the rain."
     asked = [
-        {"id": f"q{n}", "question": f"Why, {n}?", "answers": [{"text": "rain", "answer_start": 29}]}
+        {
+            "id": f"q{n}",
+            "question": f"Why, {n}?",
+            "answers": [{"text": "rain", "answer_start": 29}],
+        }
         for n in range(12)
     ]
     asked[2] |= change
@@ -60,7 +69,10 @@ def named(rows, column):
     """Labels of a column by name."""
     feature = rows.features[column]
     feature = getattr(feature, "feature", feature)
-    back = [[feature.names[n] for n in (r if isinstance(r, list) else [r])] for r in rows[column]]
+    back = [
+        [feature.names[n] for n in (r if isinstance(r, list) else [r])]
+        for r in rows[column]
+    ]
     return back if isinstance(rows[column][0], list) else [name for (name,) in back]
 
 
@@ -77,15 +89,25 @@ def file(tmp_path):
 
 
 ADA = "1\tMia\tB-PER\n2\tsails\tO\n3\tto\tO\n4\tOslo\tB-LOC\n\n"
-IOB1 = "-DOCSTART- -X- O O\n\n" + (
-    "Mia NNP I-NP I-PER\nsails VBZ I-VP O\nto TO I-PP O\nNew NNP I-NP I-LOC\n"
-    "York NNP I-NP I-LOC\nOslo NNP B-NP B-LOC\n\n"
-) * 12
+IOB1 = (
+    "-DOCSTART- -X- O O\n\n"
+    + (
+        "Mia NNP I-NP I-PER\nsails VBZ I-VP O\nto TO I-PP O\nNew NNP I-NP I-LOC\n"
+        "York NNP I-NP I-LOC\nOslo NNP B-NP B-LOC\n\n"
+    )
+    * 12
+)
 OSLO = ["B-PER", "O", "O", "B-LOC", "I-LOC", "B-LOC"]
 U = "# sent_id = 1\n# text = To Oslo\n1-2\tTo Oslo\t_\t_\n1\tTo\tO\tO\n2\tOslo\tB-LOC\tB-X\n\n"
 HOT = [("a fine text here", 1, 0, "true"), ("a bad text here", 0, 0, "false")] * 6
-V1 = table(["v1,v2,,,"], [(("ham", "spam")[n % 2], t, "", "", "") for n, t in enumerate(TEXTS)])
-CODAH = table((), [("o", t, "one", 'tw"o', "three", "four", n % 4) for n, t in enumerate(TEXTS)], "\t")
+V1 = table(
+    ["v1,v2,,,"], [(("ham", "spam")[n % 2], t, "", "", "") for n, t in enumerate(TEXTS)]
+)
+CODAH = table(
+    (),
+    [("o", t, "one", 'tw"o', "three", "four", n % 4) for n, t in enumerate(TEXTS)],
+    "\t",
+)
 FOUR = {"context": TEXTS, "choices": [["a", "b", "c", "d"]]}
 DOCCANO = {"text": ["Ada Smith codes."], "label": [[[0, 9, "PER"]]]}
 
@@ -181,8 +203,7 @@ READ = {  # head, file name, content, options, column, its first values
         "classification", "a.csv", table(["text,neg,pos"], [(t, n % 2, 1 - n % 2) for n, t in enumerate(TEXTS)]), {}, "label", ["pos", "neg"]
     ),
     "19 labels in a cell": ("multilabel", "a.csv", labelled("b|a", "a"), {}, "label", [["b", "a"], ["a"]]),
-    "19 a list in a cell": ("multilabel", "a.tsv", labelled("['b', 'a']", "[]").replace("r,", "r\t"), {}, "label", [["b", "a"], []])
-    if False else ("multilabel", "a.jsonl", objects(text=TEXTS, labels=["['b', 'a']", "[]"]), {}, "label", [["b", "a"], []]),
+    "19 a list in a cell": ("multilabel", "a.jsonl", objects(text=TEXTS, labels=["['b', 'a']", "[]"]), {}, "label", [["b", "a"], []]),
     "21 false in JSON": ("classification", "a.jsonl", objects(text=TEXTS, label=[True, False]), {}, "label", ["true", "false"]),
     "21 false in CSV": ("classification", "a.csv", labelled("True", "FALSE"), {}, "label", ["true", "false"]),
     "a number": ("regression", "a.csv", labelled("1.5", "2"), {}, "label", [1.5, 2.0]),
@@ -205,7 +226,10 @@ READ = {  # head, file name, content, options, column, its first values
 def test_what_people_have_is_read_as_they_mean_it(case, file):
     head, name, content, options, column, first = READ[case]
     rows = load(file(name, content), head, **options)
-    is_named = isinstance(getattr(rows.features[column], "feature", rows.features[column]), datasets.ClassLabel)
+    is_named = isinstance(
+        getattr(rows.features[column], "feature", rows.features[column]),
+        datasets.ClassLabel,
+    )
     found = named(rows, column) if is_named else list(rows[column])
     assert found[: len(first)] == first
 
@@ -232,11 +256,7 @@ REFUSED = {  # head, file name, content, options, what the line must say
     "14 airline": (
         "classification", "a.csv", table(["tweet_id,airline_sentiment,airline_sentiment_confidence,airline,text"],
                                          [(n, m, 1, "Delta", t) for n, (m, t) in enumerate(zip(MOODS, TEXTS, strict=True))]),
-        {}, ["""-p COLUMNS '{"text": "text", "label": "airline_sentiment"}'"""],
-    ) if False else (
-        "classification", "a.csv", table(["tweet_id,airline_sentiment,airline_sentiment_confidence,airline,text"],
-                                         [(n, m, 1, "Delta", t) for n, (m, t) in enumerate(zip(MOODS, TEXTS, strict=True))]),
-        {"columns": {}}, ["workbook run 05", '"label": "airline_sentiment"'],
+        {}, ["workbook run 05", '"label": "airline_sentiment"'],
     ),
     "14 AG News": (
         "classification", "a.csv", table(["Class Index,Title,Description"], [(n % 4 + 1, "Rain falls on Oslo", t) for n, t in enumerate(TEXTS)]),
@@ -278,11 +298,9 @@ REFUSED = {  # head, file name, content, options, what the line must say
     "one class": ("classification", "a.csv", labelled("x"), {}, ["no labels but 'x'"]),
     "a class a row": ("classification", "a.csv", labelled(*(f"n{n}" for n in range(30))), {}, ["30 different labels in 30 rows"]),
     "numbers among names": ("classification", "a.csv", labelled("x", "7"), {}, ["numbers and names", "'7'; 'x'"]),
-    "fractions": ("classification", "a.csv", labelled("0.5", "x"), {}, ["line 2: found the label 0.5", "regression"])
-    if False else ("classification", "a.csv", labelled("0.5", "x"), {}, ["line 2, line 4", "the label 0.5", "regression"]),
+    "fractions": ("classification", "a.csv", labelled("0.5", "x"), {}, ["line 2, line 4", "the label 0.5", "regression"]),
     "null": ("classification", "a.jsonl", objects(text=TEXTS, label=["x", None]), {}, ["line 2", "no label"]),
-    "contradictions": ("classification", "a.csv", labelled("x", "y").replace("number", "") * 2 + "a,x\na,y\n" * 9, {}, ["again with another label", "multilabel"])
-    if False else ("classification", "a.csv", "text,label\n" + "well then,x\nwell then,y\n" * 6, {}, ["6 texts again with another label (line 2 and line 3", "multilabel"]),
+    "contradictions": ("classification", "a.csv", "text,label\n" + "well then,x\nwell then,y\n" * 6, {}, ["6 texts again with another label (line 2 and line 3", "multilabel"]),
     "decimal comma": ("regression", "a.csv", 'text,label\n' + 'a,"3,5"\n' * 12, {}, ["the label '3,5'", "3.5, not 3,5"]),
     "infinite": ("similarity", "a.jsonl", objects(text=TEXTS, text_pair=TEXTS, score=[1, float("inf")]), {}, ["line 2", "inf", "finite"]),
     "label twice": ("multilabel", "a.csv", labelled("x|x", "y"), {}, ["a label twice"]),
@@ -308,3 +326,261 @@ def test_what_cannot_be_used_is_one_line_that_leads_on(case, file):
     message = str(raised.value)
     assert message.isprintable()  # no line breaks either
     assert [word for word in words if word not in message] == [], message
+
+
+def test_what_is_doubtful_is_one_line_each(file, capsys):
+    rows = [(f"fine text {n}", MOODS[n % 2]) for n in range(40)]
+    rows += [("Fine  TEXT 0", "bad"), ("fine text 1", "bad"), ("😀😀", "good")]
+    load(file("a.csv", table(["text,label"], rows)), "classification")
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "a.csv: 2 rows repeat a text (line 2 and line 42); equal texts stay on one side of the split",
+        "a.csv: 1 texts again with another label (line 3 and line 43); no model gets both right",
+        "a.csv: 1 of 43 rows are mostly [UNK] to this English model (line 44: '😀😀')",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("eng.train", IOB1, ["of 4 columns, counted from 0, column 0 is taken for the words and 3",
+                             "the tags are IOB1; they are read as BIO"]),
+        ("a.conllu", U * 12, ['2 holds tags too: workbook run 06', """'{"tokens": 1, "tags": 2}'"""]),
+        ("a.bio", "Mia S-PER\nis O\n\n" * 12, ["BIOES"]),
+        ("a.bio", "New B-LOC\nYork L-LOC\n\n" * 12, ["BILOU"]),
+    ],
+)  # fmt: skip
+def test_what_was_made_of_columns_and_tags_is_said(name, content, told, file, capsys):
+    load(file(name, content), "tokens")
+    said = capsys.readouterr().out
+    assert [words for words in told if words not in said] == [], said
+
+
+def test_entities_keep_their_borders_in_every_scheme():
+    bio = [["B-x", "I-x", "B-x", "O", "B-y"]]
+    for other, scheme in (
+        ([["I-x", "I-x", "B-x", "O", "I-y"]], "IOB1"),
+        ([["B-x", "E-x", "S-x", "O", "S-y"]], "BIOES"),
+        ([["B-x", "L-x", "U-x", "O", "U-y"]], "BILOU"),
+        ([["B_x", "I_x", "B_x", "O", "B_y"]], ""),
+    ):
+        assert to_bio(other) == (bio, scheme)
+    assert to_bio([["I-x", "O", "B-y"]]) == ([["I-x", "O", "B-y"]], "")  # neither
+
+
+def test_spans_may_end_inside_of_a_word():
+    tokens, tags = from_spans(
+        "Oslo's (a) sea", [{"start": 0, "end": 4, "label": "LOC"}]
+    )
+    assert tokens == ["Oslo", "'", "s", "(", "a", ")", "sea"]
+    assert tags == ["B-LOC", *["O"] * 6]
+    assert from_spans("Berlinale", [[0, 6, "x"]]) == (["Berlin", "ale"], ["B-x", "O"])
+
+
+@pytest.mark.parametrize("way", ["parquet", "folder", "two splits", "zip"])
+def test_what_datasets_and_archives_hold_is_read(way, tmp_path, capsys):
+    names = datasets.ClassLabel(names=["neg", "pos"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": names})
+    rows = datasets.Dataset.from_dict(
+        {"text": TEXTS, "label": [0, 1] * 6}, features=features
+    )
+    path = tmp_path / {"parquet": "a.parquet", "zip": "a.zip"}.get(way, "folder")
+    if way == "parquet":
+        rows.to_parquet(path)
+    elif way == "zip":
+        with zipfile.ZipFile(path, "w") as packed:
+            packed.writestr(
+                "in/a.csv", PLAIN.replace("bad", "neg").replace("good", "pos")
+            )
+    else:
+        sets = datasets.DatasetDict(train=rows, test=rows.select(range(2)))
+        (sets if way == "two splits" else rows).save_to_disk(path)
+    own = load(path, "classification")
+    assert own.to_dict() == rows.to_dict()
+    assert own.features == features
+    assert ("'train' is read" in capsys.readouterr().out) == (way == "two splits")
+
+
+def test_excel_is_read_where_pandas_can_and_said_otherwise(tmp_path):
+    path = tmp_path / "a.xlsx"
+    try:
+        import openpyxl
+    except ImportError:
+        with zipfile.ZipFile(path, "w") as packed:
+            packed.writestr("[Content_Types].xml", "")
+            packed.writestr("xl/workbook.xml", "")
+        with pytest.raises(
+            WorkbookError, match=r"`pip install openpyxl` once, or in Excel 'Save"
+        ):
+            load(path, "classification")
+    else:
+        book = openpyxl.Workbook()
+        for row in [("text", "label"), *zip(TEXTS, MOODS, strict=True)]:
+            book.active.append(row)
+        book.save(path)
+        assert load(path, "classification")["text"][:] == TEXTS
+
+
+def test_a_path_that_is_there_is_that_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "my data").mkdir()
+    path = tmp_path / "my data" / "new [v2].txt"
+    path.write_text("\n".join(TEXTS))
+    for name in (
+        path,
+        "~/my data/new [v2].txt",
+        "my data\\new [v2].txt",
+        f"'{path}'",
+        "my data/*.txt",
+    ):
+        assert load(name, "corpus")["text"][:] == TEXTS
+    with pytest.raises(
+        WorkbookError, match=r"no such file; in my data there is 'new \[v2\]\.txt'"
+    ):
+        load("my data/neu.txt", "corpus")
+    with pytest.raises(
+        WorkbookError, match=r"a folder; expected one file of it \('new \[v2\]"
+    ):
+        load("my data", "corpus")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "columns"),
+    [
+        ("reviews", "classification", {"label": "topic"}),
+        ("reviews", "multilabel", {"label": "aspects"}),
+        ("reviews", "regression", {"label": "stars"}),
+        ("pairs", "similarity", None),
+        ("pairs", "classification", {"label": "relation"}),
+        ("entities", "tokens", None),
+        ("questions", "questions", None),
+        ("endings", "choices", None),
+        ("corpus", "corpus", None),
+    ],
+)
+def test_every_sample_set_is_an_own_file_too(name, head, columns):
+    suffix = "json" if name == "questions" else "jsonl"
+    own = load(data.DATA / name / f"train.{suffix}", head, columns=columns)
+    written = list(data.rows(name, "train"))
+    for column in own.column_names:
+        raw = [row[(columns or {}).get(column, column)] for row in written]
+        by_name = head in schemas.NAMED and column in ("label", "tags")
+        assert (named(own, column) if by_name else list(own[column])) == (
+            pytest.approx(raw) if column == "score" else raw
+        )
+
+
+LETTERS = st.characters(codec="utf-8", exclude_characters="\0\ufeff")
+TEXT = st.text(LETTERS, min_size=1, max_size=30).filter(str.strip)
+TRICKY = st.sampled_from(
+    ['wa,"b"', "wa\r\nb", 'wx""', "wa;b|c\t", "w😀", "w\u2028x", '"q"']
+)
+ROWS = st.lists(
+    TEXT | TRICKY, min_size=10, max_size=14, unique_by=lambda t: t.casefold()
+)
+tries = settings(
+    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@tries
+@given(
+    ROWS,
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.sampled_from(["csv", "jsonl"]),
+)
+def test_any_rows_come_back_as_they_were_written(texts, quoting, suffix):
+    rows = [
+        {"text": f"words {text}", "label": MOODS[n % 2]} for n, text in enumerate(texts)
+    ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["text", "label"], quoting=quoting)
+    writer.writeheader()
+    writer.writerows(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"a.{suffix}"
+        path.write_bytes((out.getvalue() if suffix == "csv" else lines(rows)).encode())
+        assert load(path, "classification")["text"][:] == [row["text"] for row in rows]
+
+
+JUNK = st.sampled_from([
+    b'"', b",", b"\n", b"\r", b"\t", b"\0", b"\xff", b"{", b"]", b"null", b"1e999", b"-7", b"[1]",
+    b'{"a": 1}', b"\\ud800", b"\xed\xa0\x80", b"I-x", b" ", b"\xef\xbb\xbf", "é😀".encode(), b"",
+])  # fmt: skip
+GOOD = {
+    "a.csv": PLAIN, "a.tsv": PLAIN.replace(",", "\t"), "a.json": squad(), "a.conll": ADA * 12,
+    "a.jsonl": objects(text=TEXTS, label=MOODS), "b.jsonl": objects(**FOUR, label=[0, 1]),
+}  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(GOOD)), st.sampled_from(schemas.HEADS), st.data())
+def test_whatever_is_put_in_a_file_the_answer_is_rows_or_one_line(name, head, drawn):
+    raw = bytearray(GOOD[name].encode())
+    for _ in range(drawn.draw(st.integers(0, 3))):
+        at = drawn.draw(st.integers(0, len(raw)))
+        raw[at : at + drawn.draw(st.integers(0, 9))] = drawn.draw(
+            JUNK | st.binary(max_size=5)
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(raw)
+        try:
+            assert len(load(path, head)) >= 10
+        except WorkbookError as error:
+            assert name in str(error)  # noqa: PT017
+            assert str(error).isprintable()  # noqa: PT017
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+    | st.sampled_from(["[", "{}", "O", "B-x", "I-x", "A", 3, 10**40, "\ud800", "1_0", "٣"]),
+    lambda inner: st.lists(inner, max_size=5)
+    | st.dictionaries(st.sampled_from(["text", "answer_start", "data", "id"]), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(schemas.HEADS), st.data())
+def test_whatever_json_stands_in_a_row_the_answer_is_rows_or_one_line(head, drawn):
+    good = {
+        "text": "a", "text_pair": "b", "label": "x", "score": 1, "tokens": ["a"], "tags": ["B-x"],
+        "context": "a b", "question": "c", "answers": {"text": ["b"], "answer_start": [2]},
+    }  # fmt: skip
+    good |= {
+        "regression": {"label": 1},
+        "choices": {"choices": list("abcd"), "label": 0},
+    }.get(head, {})
+    bad = {**good, drawn.draw(st.sampled_from(sorted(good))): drawn.draw(ANY)}
+    rows = [
+        bad,
+        *[good] * 10,
+        {**good, "label": "y"} if head == "classification" else good,
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.json"
+        path.write_text(json.dumps(rows))
+        try:
+            assert load(path, head).num_rows == 12
+        except WorkbookError as error:
+            assert "a.json" in str(error)  # noqa: PT017
+            assert str(error).isprintable()  # noqa: PT017
+
+
+def test_the_notebook_still_finds_load():
+    assert own_files.load is load
+
+
+def test_a_task_takes_columns_label_names_and_encoding(file):
+    path = file("a.csv", labelled(0, 1, header="Text,très").encode("cp1252"))
+    said = {
+        "columns": '{"label": "très"}',
+        "label_names": '["no", "yes"]',
+        "encoding": "cp1252",
+    }
+    sets = tasks.load(tasks.task("sentiment"), "classroom", str(path), **said)
+    assert {name: len(rows) for name, rows in sets.items()} == {"train": 9, "test": 3}
+    assert sets["test"].features["label"].names == ["no", "yes"]

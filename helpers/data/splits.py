@@ -60,7 +60,8 @@ def affordable(seconds: float, rows: int, epochs: float, minutes: float) -> str:
     if fit >= rows * epochs:
         return ""
     took = f"{rows:,} rows take {rows * epochs * seconds / 60:.0f} minutes"
-    return f"{took}; in {minutes:g} fit {fit / epochs:,.0f} rows or {fit / rows:.1f} epochs"
+    fits = f"{fit / epochs:,.0f} rows or {fit / rows:.1f} epochs"
+    return f"{took}; in {minutes:g} fit {fits}"
 
 
 def mixed(
