@@ -90,14 +90,14 @@ def _groups(rows: Dataset) -> list[Hashable]:
 
 
 def _strata(rows: Dataset) -> list[Hashable]:
-    """The class of each row, the rarest of several; of numbers their fifth."""
+    """The class of each row, the rarest of several; of numbers about their fifth."""
     names = rows.column_names
     column = next((name for name in ("label", "tags", "score") if name in names), "")
     if not column or "choices" in names:
         return [0] * len(rows)
     values = rows[column][:]
     if isinstance(values[0], float):
-        edges = statistics.quantiles(values, n=5)
+        edges = statistics.quantiles(values, n=max(2, min(5, len(values) // 10)))
         return [bisect.bisect(edges, value) for value in values]
     if not isinstance(values[0], list):
         return values
@@ -108,16 +108,18 @@ def _strata(rows: Dataset) -> list[Hashable]:
 
 
 def _drawn(kind: dict[Hashable, Hashable], count: int) -> set[Hashable]:
-    """`count` groups: of each stratum its share, one at least and never all."""
+    """`count` groups, of each stratum its share: one at least if it can, and never all."""
     there = Counter(kind.values())
     fair = {s: n * count / len(kind) for s, n in there.items()}
     quota = {s: min(max(int(fair[s]), 1), n - 1) for s, n in there.items()}
     while gap := count - sum(quota.values()):
         step = 1 if gap > 0 else -1
-        able = [s for s, n in there.items() if 0 < quota[s] + step < n]
+        able = [s for s, n in there.items() if 0 <= quota[s] + step < n]
         if not able:
             break
-        quota[max(able, key=lambda s: step * (fair[s] - quota[s]))] += step
+        # the last of a stratum is given up last
+        order = {s: (gap < 0 and quota[s] > 1, step * (fair[s] - quota[s])) for s in able}
+        quota[max(able, key=order.get)] += step
     held = set()
     for group in random.Random(0).sample(list(kind), len(kind)):
         if quota[kind[group]]:
