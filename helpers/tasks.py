@@ -16,7 +16,7 @@ from helpers.data.splits import held_out
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
 
 @dataclass(frozen=True)

@@ -258,6 +258,7 @@ REFUSED = {  # head, file name, content, options, what the line must say
     "22 ten": (CLS, "a.csv", labelled("", "x", "y") + ",x\n" * 9, {}, ["line 2, line 5",
         "an empty label",
                "line 14", "an empty text", "and 3 more bad rows"]),
+    "22 header": (CLS, "a.csv", PLAIN + PLAIN, {}, ["line 14: found the header again"]),
     "22 widths": (CLS, "a.csv", PLAIN + "a,b,x\ny\n", {}, ["line 14: found 3 cells",
         "line 15: found 1 cell,"]),
     "22 JSON": (CORPUS, "a.jsonl", '{"text": }\n7\n' + objects(text=TEXTS), {},
@@ -331,10 +332,10 @@ def test_what_is_doubtful_is_one_line_each(file, capsys):
     )
     said = capsys.readouterr().out.splitlines()
     assert said == [
-        "a.csv: 2 rows repeat a text (line 2 and line 42); equal texts stay on one side "
-        "of the split",
-        "a.csv: 1 texts again with another label (line 3 and line 43); no model gets both "
-        "right",
+        "a.csv: 2 rows repeat a text (line 2 and line 42); equal texts stay on one "
+        "side of the split",
+        "a.csv: 1 texts again with another label (line 3 and line 43); no model gets "
+        "both right",
         "a.csv: 1 of 43 rows are mostly [UNK] to this English model (line 44: '😀😀')",
     ]
 
@@ -506,8 +507,8 @@ def test_any_rows_come_back_as_they_were_written(texts, quoting, suffix):
 
 JUNK = st.sampled_from([
     b'"', b",", b"\n", b"\r", b"\t", b"\0", b"\xff", b"{", b"]", b"null",
-    b"1e999", b"-7", b"[1]", b'{"a": 1}', b"\\ud800", b"\xed\xa0\x80", b"I-x", b" ", b"\xef\xbb\xbf",
-    "é😀".encode(), b"",
+    b"1e999", b"-7", b"[1]", b'{"a": 1}', b"\\ud800", b"\xed\xa0\x80", b"I-x", b" ",
+    b"\xef\xbb\xbf", "é😀".encode(), b"",
 ])  # fmt: skip
 GOOD = {
     "a.csv": PLAIN, "a.tsv": PLAIN.replace(",", "\t"), "a.json": squad(),

@@ -129,7 +129,8 @@ def _chosen(frame: pd.DataFrame, source: Source) -> dict[str, Any]:
         if set(shape) <= set(own):
             return own
     lacking = listed(name for name in shapes[0] if name not in filled[0])
-    wanted = f"{lacking} among them, or to be told: {_guess(frame, source, told)}"
+    guess = _guess(frame, source, filled[0])
+    wanted = f"{lacking} among them, or to be told: {guess}"
     raise source.bad(f"the columns {listed(frame)}", wanted)
 
 
@@ -205,8 +206,11 @@ def _guess(frame: pd.DataFrame, source: Source, told: dict[str, Any]) -> str:
     free = [
         n for n in frame if n not in [o for own in told.values() for o in each(own)]
     ]
-    prose = {n: some[n].str.count(r"[^\W\d_]+\b").mean() for n in free}  # words a cell
-    texts = [n for n in free if prose[n] > 3] or sorted(free, key=prose.get)[-1:]
+    # words a cell, of four letters or more: a date has none
+    prose = {n: some[n].str.count(r"[^\W\d_]{4,}").mean() for n in free}
+    texts = [n for n in free if prose[n] >= 1.5] or sorted(free, key=prose.get)[-1:]
+    wanted, guess = [c for c in SHAPES[source.head][0] if c not in told], dict(told)
+    texts = texts if {*JOINED, "choices"} & set(wanted) else []
 
     def unlike(name: Any) -> tuple[Any, ...]:  # a column of labels
         parts = re.split(r"[\W_]+", _fold(name))
@@ -214,7 +218,6 @@ def _guess(frame: pd.DataFrame, source: Source, told: dict[str, Any]) -> str:
         return len(kinds) < 2, -hints, "" in kinds, len(kinds)
 
     labels = sorted((n for n in free if n not in texts), key=unlike)
-    wanted, guess = [c for c in SHAPES[source.head][0] if c not in told], dict(told)
     for column in wanted:
         pool = texts if column in (*JOINED, "choices") and texts else labels
         every = len(wanted) < 3 and pool is texts  # titles belong to their text

@@ -190,6 +190,10 @@ def _headed(rows: Rows, source: Source, header: bool) -> pd.DataFrame:
     for place, cells in rows:
         while len(cells) > len(names) and not cells[-1].strip():
             cells.pop()
+        if header and cells == names and len(names) > 1:
+            faults.append(
+                (place, Bad("the header again", "it in the first line alone"))
+            )
         if len(cells) != len(names):
             found = (
                 f"{len(cells)} cell{'s' * (len(cells) != 1)}, {short(cells[0])} first"

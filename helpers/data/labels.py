@@ -30,7 +30,7 @@ def plain(value: Any) -> str:
     text = re.sub(r"^(-?\d+)\.0*$", r"\1", text)
     if not text:
         raise Bad("an empty label", "a name or a whole number in every row")
-    if re.fullmatch(r"[-+]?\d*\.\d+(e[-+]?\d+)?", text, re.IGNORECASE):
+    if re.fullmatch(r"[-+]?\d*[.,]\d+(e[-+]?\d+)?", text, re.IGNORECASE):
         raise Bad(
             f"the label {text}", "a name or a whole number (fractions: regression)"
         )

@@ -42,26 +42,38 @@ def load(
 
     Raises `WorkbookError`, one line with file, rows and a cure, on what cannot be used.
     """
-    from datasets import Dataset
-
     if head not in HEADS:
-        raise WorkbookError(
-            f"{path}: found head {head!r}; expected one of {listed(HEADS)}"
-        )
+        raise WorkbookError(f"{path}: found head {head!r}; expected {listed(HEADS)}")
     told = choice.said("COLUMNS", columns), choice.said("LABEL_NAMES", label_names)
     source, notes = Source(find(path), head, *told, encoding.strip()), []
     labels = Labels(source)
     frame = files.read(source, notes, header=not choice.numbered(told[0]))
-    if len(frame) < FEWEST:
-        raise source.bad(f"{len(frame)} rows", f"{FEWEST} at least")
+    few = source.bad(f"{len(frame)} rows", f"{FEWEST} at least")
+    if frame.empty:
+        raise few
     table = choice.pick(frame, source, notes)
     rows, places = checks.rows(table, source, labels, notes)
-    names: list[str] = []
-    if head in NAMED:
-        column = "tags" if head == "tokens" else "label"
-        names = labels.order([choice.each(row[column]) for row in rows])
+    if len(rows) < FEWEST:
+        raise few
+    column = "tags" if head == "tokens" else "label"
+    named = [choice.each(row[column]) for row in rows] if head in NAMED else []
+    names = labels.order(named) if named else []
     doubts.repeats(rows, places, source, notes)
     doubts.unreadable(rows, places, source, notes)
     say(source.path, notes)
-    pair = head in PAIRABLE and "text_pair" in rows[0]
-    return Dataset.from_list(rows, features=features(head, names, pair=pair))
+    return _dataset(rows, head, column, names)
+
+
+def _dataset(rows: list[Any], head: str, column: str, names: list[str]) -> Dataset:
+    """The rows in the schema, their labels as numbers."""
+    import pyarrow as pa
+    from datasets import Dataset
+
+    typed = features(head, names, pair=head in PAIRABLE and "text_pair" in rows[0])
+    code = {name: number for number, name in enumerate(names)}
+    for row in rows if names else ():
+        label = row[column]
+        row[column] = (
+            [code[n] for n in label] if isinstance(label, list) else code[label]
+        )
+    return Dataset(pa.Table.from_pylist(rows, schema=typed.arrow_schema))

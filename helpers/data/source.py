@@ -97,7 +97,9 @@ def find(path: str | os.PathLike[str]) -> Path:
     text = str(path).strip().strip("'\"")
     tries = [Path(t).expanduser() for t in (str(path), text, text.replace("\\", "/"))]
     there = [one for one in tries if text and one.exists()][:1]
-    there = there or [Path(found) for found in sorted(glob.glob(str(tries[1])))]
+    there = there or [
+        Path(found) for found in sorted(glob.glob(str(tries[1] if text else "")))
+    ]
     if len(there) == 1:
         return there[0]
     if there:
@@ -106,7 +108,8 @@ def find(path: str | os.PathLike[str]) -> Path:
         )
     folder = tries[-1].parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    raise WorkbookError(f"{text}: no such file; in {folder} there is {listed(names)}")
+    near = listed(names) or "nothing"
+    raise WorkbookError(f"{text or path!r}: no such file; in {folder} there is {near}")
 
 
 def say(path: str | os.PathLike[str], notes: Iterable[str]) -> None:

@@ -81,7 +81,7 @@ def mixed(
 
 
 def _groups(rows: Dataset) -> list[Hashable]:
-    alone = [identity(row) for row in rows]
+    alone = [identity(row) for row in rows.to_list()]
     if "context" not in rows.column_names:
         return alone
     contexts = [key[0] for key in alone]
@@ -108,7 +108,7 @@ def _strata(rows: Dataset) -> list[Hashable]:
 
 
 def _drawn(kind: dict[Hashable, Hashable], count: int) -> set[Hashable]:
-    """`count` groups, of each stratum its share: one at least if it can, and never all."""
+    """`count` groups, of each stratum its share: one if it can, never all."""
     there = Counter(kind.values())
     fair = {s: n * count / len(kind) for s, n in there.items()}
     quota = {s: min(max(int(fair[s]), 1), n - 1) for s, n in there.items()}
@@ -117,8 +117,9 @@ def _drawn(kind: dict[Hashable, Hashable], count: int) -> set[Hashable]:
         able = [s for s, n in there.items() if 0 <= quota[s] + step < n]
         if not able:
             break
+        lacks = {s: step * (fair[s] - quota[s]) for s in able}
         # the last of a stratum is given up last
-        order = {s: (gap < 0 and quota[s] > 1, step * (fair[s] - quota[s])) for s in able}
+        order = {s: (gap < 0 and quota[s] > 1, lacks[s]) for s in able}
         quota[max(able, key=order.get)] += step
     held = set()
     for group in random.Random(0).sample(list(kind), len(kind)):
@@ -141,7 +142,7 @@ def _one_sided(parts: dict[str, Dataset]) -> list[str]:
     train, test = (
         {
             names[n]
-            for row in part[name]
+            for row in part[name][:]
             for n in (row if isinstance(row, list) else [row])
         }
         for part in parts.values()
