@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import data
 from helpers.core.cache import write_json
+from helpers.data import splits
 from helpers.errors import WorkbookError
 from helpers.finetuning import Outcome, Recipe, fine_tune, recipe
 from helpers.tasks import TASKS, Task, sample, task
@@ -128,8 +129,8 @@ class _Table:
 
 
 def fewer(rows: Dataset, count: int, seed: int) -> Dataset:
-    """`count` of the rows, other ones for another seed."""
-    return rows.shuffle(seed=seed).select(range(min(count, len(rows))))
+    """`count` of the rows, each class in proportion, other rows for another seed."""
+    return splits.fewer(rows, count, seed)
 
 
 def load(path: Path = STORED) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from helpers import data, own_files, profiles
-from helpers.data import hub, schemas
+from helpers import data, profiles
+from helpers.data import hub, own, schemas
+from helpers.data.splits import held_out
 from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
 
 @dataclass(frozen=True)
@@ -80,23 +81,26 @@ def load(
     task: Task,
     profile: str = "classroom",
     file: str = "",
-    columns: Mapping[str, Any] | None = None,
+    columns: Any = None,
+    label_names: Any = None,
+    encoding: str = "",
 ) -> DatasetDict:
     """What a notebook learns the task from, "train" and "test", in its head's contract.
 
-    Your own `file`, if there is one, of which a fifth is held out; else the Hub's set in `full`,
-    and the sample set otherwise. At most the profile's `head_rows` of each split. `columns` says
-    which of the file's columns are the contract's, as `own_files.load` takes it. Below 5,000 rows
-    it also turns off the progress bars of `datasets`.
+    Your own `file`, if there is one, of which a fifth is held out; else the Hub's set in
+    `full`, and the sample set otherwise. At most the profile's `head_rows` of each split.
+    `columns`, `label_names` and `encoding` are those of `own.load`. Below 5,000 rows it
+    also turns off the progress bars of `datasets`.
 
-    Raises `WorkbookError`, one line, on an unknown profile, on a file that `own_files.load` refuses
-    or that is too small to be split, or when the Hub's set cannot be had.
+    Raises `WorkbookError`, one line, on an unknown profile, on a file that `own.load` refuses
+    or that cannot be split, or when the Hub's set cannot be had.
     """
     from datasets import DatasetDict, disable_progress_bars
 
     settings = profiles.profile(profile)
     if file:
-        sets = held_out(own_files.load(file, task.head, columns=columns or None), file)
+        said = {"columns": columns, "label_names": label_names, "encoding": encoding}
+        sets = held_out(own.load(file, task.head, **said), file)
     elif settings.online and task.hub:
         sets = hub.load(task.hub, limit=settings.head_rows)
     else:
@@ -105,30 +109,6 @@ def load(
         disable_progress_bars()  # so few rows are tokenized in a blink
     most = settings.head_rows or max(map(len, sets.values()))
     return DatasetDict({s: rows.select(range(min(most, len(rows)))) for s, rows in sets.items()})
-
-
-def held_out(rows: Dataset, file: str) -> DatasetDict:
-    """Rows split in four fifths to learn from and a fifth to be examined on, always the same way.
-
-    Questions on one text stay together. Raises `WorkbookError` when all are on one text.
-    """
-    import random
-
-    from datasets import DatasetDict
-
-    groups: list = rows["context"][:] if "question" in rows.column_names else list(range(len(rows)))
-    order = sorted(set(groups))
-    if len(order) < 2:
-        raise WorkbookError(f"{file}: all questions are on one text; expected two texts or more")
-    random.Random(0).shuffle(order)
-    held = set(order[: -(-len(order) // 5)])
-    parts: dict[str, list[int]] = {"train": [], "test": []}
-    for number, group in enumerate(groups):
-        parts["test" if group in held else "train"].append(number)
-    # shuffled: files are often sorted by label
-    for numbers in parts.values():
-        random.Random(0).shuffle(numbers)
-    return DatasetDict({split: rows.select(numbers) for split, numbers in parts.items()})
 
 
 def held_back(sets: DatasetDict) -> DatasetDict:

@@ -43,8 +43,10 @@ def read_texts(patterns: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _files(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    found = sorted(path.glob("*.txt")) if path.is_dir() else sorted(map(Path, glob.glob(pattern)))
+    path = Path(pattern).expanduser()
+    found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    if not path.exists():  # a file called "new [v2].txt" is no pattern
+        found = sorted(map(Path, glob.glob(str(path))))
     found = [file for file in found if file.is_file()]
     if not found:
         raise WorkbookError(f"{pattern}: no such text file; expected *.txt, one paragraph a line")

@@ -283,26 +283,3 @@ def test_smoke_takes_a_few_rows_and_classroom_all():
     assert [len(rows) for rows in tasks.load(task).values()] == [630, 210]
 
 
-def test_a_fifth_of_your_own_file_is_held_out(tmp_path):
-    file = tmp_path / "mine.csv"
-    lines = [f"text number {i},{'good' if i < 25 else 'bad'}" for i in range(50)]
-    file.write_text("\n".join(["text,label", *lines]), encoding="utf8")
-    sets = tasks.load(tasks.task("topic"), "classroom", str(file))
-    assert [len(rows) for rows in sets.values()] == [40, 10]
-    texts = [text for rows in sets.values() for text in rows["text"]]
-    assert sorted(texts) == sorted(f"text number {i}" for i in range(50))
-    assert sets["train"].features["label"].names == ["bad", "good"]
-    assert 1 < sum(sets["train"]["label"][:10]) < 9  # no longer sorted by label
-    again = tasks.load(tasks.task("topic"), "classroom", str(file))
-    assert again["test"]["text"][:] == sets["test"]["text"][:]
-
-
-def test_questions_on_one_text_stay_together(tmp_path):
-    rows = tasks.sample(tasks.task("questions"))["train"].select(range(60))
-    parts = tasks.held_out(rows, "mine.json")
-    contexts = [set(part["context"]) for part in parts.values()]
-    assert not contexts[0] & contexts[1]
-    assert sum(map(len, parts.values())) == 60
-    one = rows.filter(lambda row: row["context"] == rows[0]["context"])
-    with pytest.raises(WorkbookError, match=r"mine\.json: all questions are on one text"):
-        tasks.held_out(one, "mine.json")

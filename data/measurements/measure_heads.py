@@ -28,7 +28,8 @@ from helpers import baselines, evidence, finetuning, tasks
 from helpers.checkpoints import distilbert
 from helpers.core.cache import write_json
 from helpers.core.machine import machine
-from helpers.heads import SHARES, fewer
+from helpers.data.splits import fewer
+from helpers.heads import SHARES
 from helpers.session import quiet_and_offline
 
 STORED = Path(__file__).with_name("heads.json")

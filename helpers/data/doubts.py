@@ -1,0 +1,89 @@
+"""What is doubtful in a whole file: rows that repeat, texts that no model can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from helpers.data.source import SHOWN, Source, short
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CONTRADICTED = 0.1  # of the rows: more is no noise but a wrong column
+Row = dict[str, Any]
+
+
+def identity(row: Row) -> tuple[str, ...]:
+    """The texts of a row, as an uncased model tells them apart."""
+    parts = [row[n] for n in ("context", "question", "text", "text_pair") if n in row]
+    parts += [*row.get("tokens", ()), *row.get("choices", ())]
+    found = [" ".join(part.casefold().split()) for part in parts]
+    return tuple(sorted(found) if "score" in row else found)
+
+
+def repeats(
+    rows: Sequence[Row], places: Sequence[str], source: Source, notes: list[str]
+) -> None:
+    """Notes rows whose text stood in an earlier one, and contradictions among them.
+
+    Raises `WorkbookError` when a tenth of the rows contradict an earlier label.
+    """
+    first: dict[tuple[str, ...], tuple[str, Any]] = {}
+    again, other = [], []
+    for place, row in zip(places, rows, strict=True):
+        said = [row[n] for n in ("label", "score", "tags", "answers") if n in row]
+        before, then = first.setdefault(identity(row), (place, said))
+        again += [f"{before} and {place}"] * (before != place)
+        other += [f"{before} and {place}"] * (said != then)
+    named = "; ".join(other[:SHOWN]) + f", and {len(other) - SHOWN} more" * (
+        len(other) > SHOWN
+    )
+    found = f"{len(other)} texts again with another label ({named})"
+    if source.head == "classification" and len(other) > CONTRADICTED * len(rows):
+        raise source.bad(found, "one label a text (if it may have several: multilabel)")
+    if again:
+        both = "equal texts stay on one side of the split"
+        notes.append(f"{len(again)} rows repeat a text ({again[0]}); {both}")
+    if other:
+        notes.append(f"{found}; no model gets both right")
+
+
+def unreadable(
+    rows: Sequence[Row], places: Sequence[str], source: Source, notes: list[str]
+) -> None:
+    """Notes texts of which half or more is [UNK] to the English vocabulary.
+
+    Raises `WorkbookError` when that is most of the file.
+    """
+    texts = [" ".join(identity(row)) for row in rows]
+    # ASCII text has no [UNK], except in "words" of over 100 letters
+    odd = [
+        n
+        for n, t in enumerate(texts)
+        if not t.isascii() or max(map(len, t.split())) > 99
+    ]
+    bad = []
+    for start in range(0, len(odd), 1000):
+        part = odd[start : start + 1000]
+        ids = _tokenizer()(
+            [texts[n] for n in part], add_special_tokens=False, verbose=False
+        )
+        unknown = _tokenizer().unk_token_id
+        known = zip(part, ids["input_ids"], strict=True)
+        bad += [n for n, row in known if 2 * row.count(unknown) >= len(row)]
+    if bad:
+        some = f"{places[bad[0]]}: {short(texts[bad[0]])}"
+        what = "rows are mostly [UNK] to this English model"
+        found = f"{len(bad)} of {len(rows)} {what} ({some})"
+        if 2 * len(bad) > len(rows):
+            raise source.bad(found, "English text")
+        notes.append(found)
+
+
+@cache
+def _tokenizer() -> PreTrainedTokenizerBase:
+    from helpers.checkpoints import base_tokenizer
+
+    return base_tokenizer("DistilBERT")

@@ -1,0 +1,160 @@
+"""What is held out: a fifth, equal texts on one side, every class on both."""
+
+from collections import Counter
+
+import pytest
+from datasets import Dataset
+
+from helpers import tasks
+from helpers.data.schemas import features
+from helpers.data.splits import affordable, fewer, held_out
+from helpers.errors import WorkbookError
+
+
+def classified(labels, texts=None):
+    """Rows of these labels; each text another one, unless they are given."""
+    rows = [{"text": f"text {n}", "label": name} for n, name in enumerate(labels)]
+    rows = [
+        {**row, "text": text}
+        for row, text in zip(rows, texts or [r["text"] for r in rows], strict=True)
+    ]
+    return Dataset.from_list(rows, features("classification", sorted(set(labels))))
+
+
+def kinds(rows):
+    return Counter(rows.features["label"].int2str(rows["label"][:]))
+
+
+def test_a_fifth_is_held_out_the_same_every_time():
+    rows = classified(["good"] * 25 + ["bad"] * 25)
+    sets = held_out(rows, "a.csv")
+    assert {name: dict(kinds(part)) for name, part in sets.items()} == {
+        "train": {"good": 20, "bad": 20},
+        "test": {"good": 5, "bad": 5},
+    }
+    assert sorted([*sets["train"]["text"], *sets["test"]["text"]]) == sorted(
+        rows["text"]
+    )
+    assert 3 < sum(sets["train"]["label"][:10]) < 7  # no longer sorted by label
+    assert held_out(rows, "a.csv")["test"]["text"][:] == sets["test"]["text"][:]
+
+
+def test_equal_texts_stay_on_one_side():
+    texts = [f"{'THE ' if n % 2 else 'the  '}text {n // 4}" for n in range(200)]
+    sets = held_out(classified(["good", "bad"] * 100, texts), "a.csv")
+    sides = [
+        {" ".join(text.lower().split()) for text in part["text"]}
+        for part in sets.values()
+    ]
+    assert not sides[0] & sides[1]
+    assert [len(side) for side in sides] == [40, 10]
+
+
+def test_a_text_of_most_rows_is_not_held_out():
+    sets = held_out(
+        classified(["x", "y"] * 50, ["ok"] * 60 + list("abcdefgh") * 5), "a.csv"
+    )
+    assert "ok" not in sets["test"]["text"]
+    assert 5 <= len(sets["test"]) <= 20
+
+
+@pytest.mark.parametrize(
+    ("count", "held", "told"),
+    [
+        ({"ham": 147, "spam": 3}, {"ham": 29, "spam": 1}, ""),
+        ({"ham": 20, "spam": 2}, {"ham": 4, "spam": 1}, ""),
+        ({"ham": 50, "spam": 50, "eggs": 1}, {"ham": 10, "spam": 11}, "'eggs'"),
+        ({f"c{n}": 2 for n in range(20)}, {f"c{n}": 1 for n in range(8)}, "and 4 more"),
+    ],
+)
+def test_every_class_is_on_both_sides_or_kept_in_train_and_said(
+    count, held, told, capsys
+):
+    rows = classified([name for name, n in count.items() for _ in range(n)])
+    sets = held_out(rows, "folder/a.csv")
+    found = kinds(sets["test"])
+    assert len(found) == len(held)
+    assert all(abs(found[name] - n) <= 1 for name, n in held.items())
+    assert kinds(sets["train"]).keys() == count.keys()
+    said = capsys.readouterr().out
+    assert told in said
+    assert said.startswith("a.csv: learned but too rare to be held out: ") == bool(told)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fewer_rows_have_every_class_too(seed):
+    rows = classified(["ham"] * 147 + ["spam"] * 3)
+    part = fewer(rows, 18, seed)
+    assert len(part) == 18
+    assert kinds(part)["spam"] in (1, 2)
+    assert part["text"][:] != fewer(rows, 18, seed + 1)["text"][:]
+    assert len(fewer(rows, 999, seed)) == 150
+
+
+def test_the_beginning_of_each_side_has_every_class():
+    sets = held_out(classified(["a"] * 190 + ["b"] * 6 + ["c"] * 4), "a.csv")
+    assert [set(kinds(part.select(range(3)))) for part in sets.values()] == [
+        {"a", "b", "c"}
+    ] * 2
+
+
+def test_rare_labels_kinds_and_numbers_are_on_both_sides():
+    rows = [
+        {"text": f"t {n}", "label": [0, 1] if n < 2 else [0] * (n % 3 > 0)}
+        for n in range(50)
+    ]
+    several = held_out(
+        Dataset.from_list(rows, features("multilabel", ["a", "b"])), "a.csv"
+    )
+    assert [sum(1 in row for row in part["label"]) for part in several.values()] == [
+        1,
+        1,
+    ]
+    names = ["O", "B-x", "I-x", "B-y", "I-y"]
+    rows = [
+        {"tokens": [f"w{n}", "."], "tags": [3 if n < 2 else 1, 0]} for n in range(50)
+    ]
+    words = held_out(Dataset.from_list(rows, features("tokens", names)), "a.bio")
+    assert [sum(3 in row for row in part["tags"]) for part in words.values()] == [1, 1]
+    rows = [{"text": f"t {n}", "label": float(n)} for n in range(50)]
+    numbers = held_out(Dataset.from_list(rows, features("regression")), "a.csv")
+    assert [sum(v < 10 for v in part["label"]) for part in numbers.values()] == [8, 2]
+
+
+def test_the_other_way_round_is_the_same_pair():
+    pairs = [(f"a {n}", f"b {n}") for n in range(20)]
+    rows = [
+        {"text": one, "text_pair": two, "score": float(n)}
+        for n, pair in enumerate(pairs)
+        for one, two in (pair, pair[::-1])
+    ]
+    sets = held_out(Dataset.from_list(rows, features("similarity")), "a.csv")
+    sides = [{min(r["text"], r["text_pair"]) for r in part} for part in sets.values()]
+    assert [len(side) for side in sides] == [16, 4]
+    assert not sides[0] & sides[1]
+
+
+@pytest.mark.parametrize("name", ["questions", "endings"])
+def test_rows_on_one_text_stay_together(name):
+    rows = tasks.sample(tasks.task(name))["train"].select(range(60))
+    parts = held_out(rows, "mine.json")
+    contexts = [set(part["context"]) for part in parts.values()]
+    assert not contexts[0] & contexts[1]
+    assert sum(map(len, parts.values())) == 60
+
+
+def test_what_cannot_be_split_is_one_line():
+    rows = tasks.sample(tasks.task("questions"))["train"].select(range(60))
+    one = rows.filter(lambda row: row["context"] == rows[0]["context"])
+    with pytest.raises(
+        WorkbookError, match=r"mine\.json: all questions are on one text"
+    ):
+        held_out(one, "mine.json")
+    with pytest.raises(WorkbookError, match=r"a\.csv: no class has two texts"):
+        held_out(classified([f"c{n}" for n in range(15)]), "a.csv")
+
+
+def test_what_fits_a_time_is_said():
+    assert affordable(0.01, 500, 3, 20) == ""
+    said = "9,000 rows take 45 minutes; in 20 fit 4,000 rows or 1.3 epochs"
+    assert affordable(0.1, 9_000, 3, 20) == said
