@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from datasets import DatasetDict
 
-from helpers import tasks
+from helpers import data, tasks
 from helpers.checkpoints import distilbert
 from helpers.errors import WorkbookError
-from helpers.training import own_model, predict
+from helpers.training import own_model, predict, stream
 
 # head: a sample task in its schema, rows to learn from, the columns that an answer adds
 HEADS = {
@@ -81,7 +81,7 @@ def test_any_number_of_choices(trained):
     assert found[1] in range(7)
 
 
-def test_the_best_epoch_is_kept_and_chunks_are_answered_in_order(tmp_path):
+def test_the_best_epoch_is_kept(tmp_path):
     said, sets = [], few("topic", 48)
     how = replace(own_model.recipe_for("classification", "classroom", 3, 5e-4), batch_size=8)
     found = own_model.train(
@@ -91,18 +91,6 @@ def test_the_best_epoch_is_kept_and_chunks_are_answered_in_order(tmp_path):
     epochs = [float(x.split("macro_f1 ")[1].split(",")[0]) for x in said if "macro_f1" in x]
     assert len(epochs) == 3
     assert found["macro_f1"] == pytest.approx(max(epochs), abs=6e-4)
-    model, tokenizer, about = predict.opened(tmp_path / "m")
-    rows, written = [{"text": text} for text in sets["test"]["text"][:5]], []
-    chunks = iter([rows[:2], rows[2:4], rows[4:]])
-    count = predict.label(
-        chunks,
-        model,
-        tokenizer,
-        about,
-        lambda chunk, found: written.extend(zip(chunk, found, strict=True)),
-    )
-    assert count == 5
-    assert [row for row, _ in written] == rows
 
 
 def test_nothing_is_lost_or_mistaken(trained, tmp_path):
@@ -122,3 +110,62 @@ def test_a_long_training_is_foretold_with_what_would_fit():
     assert own_model.forecast(1, 600, 3) == "about 10 minutes"
     assert own_model.forecast(2, 1800, 6) == "about 60 minutes; 2 epochs would take 20: --epochs 2"
     assert "--epochs 1 with 50% of the rows" in own_model.forecast(2, 3600, 3)
+
+
+# -- the two commands ------------------------------------------------------------------------------
+
+
+def test_from_excels_csv_to_a_labelled_new_file(workbook, tmp_path):
+    import csv
+
+    rows = [(row["topic"], row["text"]) for row in data.rows("reviews", "train", "plain")]
+    rows = [row for row in rows if row[0] in ("film", "food")][:60]
+    lines = [f'{label};"{text.replace(chr(34), "")} à 5 €"' for label, text in rows]
+    (tmp_path / "export.csv").write_text("v1;v2\n" + "\n".join(lines), encoding="cp1252")
+    asked = ["fine-tune", "classification", "export.csv", "--output", "mine", "--epochs", "1"]
+    done = workbook(*asked)
+    assert done.returncode == 1
+    assert "cp1252" in done.stderr  # the encoding that would read it is named
+    names = ["--encoding", "cp1252", "--columns", '{"text": "v2", "label": "v1"}']
+    done = workbook(*asked, *names)
+    assert done.returncode == 0, done.stderr
+    assert "48 rows to learn from, 12 held out, 1 epochs" in done.stdout
+    assert "macro_f1" in done.stdout
+    (tmp_path / "new.csv").write_text("v2,id\nA tasty soup.,1\nA dull film.,2\n", encoding="utf8")
+    done = workbook("predict", "mine", "new.csv", "--batch-size", "1")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "new.predicted.csv").open(encoding="utf8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["id"] for row in found] == ["1", "2"]
+    assert {row["label"] for row in found} <= {"film", "food"}
+    assert all(0.4 < float(row["probability"]) <= 1 for row in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.jsonl", '{"text": "x"}\n[]\n', "line 2: expected one JSON object"),
+        ("a.csv", "comment_x\nfine\n", "no column is 'text' among comment_x; say which: --columns"),
+        ("a.csv", "text\n", "there are no rows in it"),
+        ("a.pdf", "%PDF", "expected .csv, .tsv, .jsonl, .xlsx or .parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_labelled_is_one_line_and_leaves_nothing(
+    trained, workbook, tmp_path, name, text, said
+):
+    (tmp_path / name).write_text(text, encoding="utf8")
+    done = workbook("predict", str(trained["classification"][0]), name)
+    assert done.returncode == 1
+    assert said in done.stderr.strip().splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_large_file_is_read_a_few_rows_at_a_time(tmp_path):
+    file = tmp_path / "many.jsonl"
+    with file.open("w", encoding="utf8") as lines:
+        lines.writelines(json.dumps({"text": f"row {n}"}) + "\n" for n in range(20_000))
+    every = stream.chunks(stream.rows(file), 32)
+    assert [row["text"] for row in next(every)] == [f"row {n}" for n in range(32)]
+    assert sum(map(len, every)) == 20_000 - 32
+    columns = stream.places(["Comment", "n"], "classification", {})
+    assert stream.in_schema({"Comment": None, "n": 1}, columns) == {"text": ""}
