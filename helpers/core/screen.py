@@ -38,7 +38,8 @@ class Progress:
     def __enter__(self) -> Progress:
         self.began = time.perf_counter()
         total = len(self.expected)
-        self.console.print(f"{total} notebooks, {self}", highlight=False)
+        what = "notebook" if total == 1 else "notebooks"
+        self.console.print(f"{total} {what}, {self}", highlight=False)
         self.bar.start()
         first = next(iter(self.expected))
         self.task = self.bar.add_task(first, total=total, left=self)
