@@ -73,7 +73,5 @@ def _dataset(rows: list[Any], head: str, column: str, names: list[str]) -> Datas
     code = {name: number for number, name in enumerate(names)}
     for row in rows if names else ():
         label = row[column]
-        row[column] = (
-            [code[n] for n in label] if isinstance(label, list) else code[label]
-        )
+        row[column] = [code[n] for n in label] if isinstance(label, list) else code[label]
     return Dataset(pa.Table.from_pylist(rows, schema=typed.arrow_schema))

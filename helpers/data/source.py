@@ -97,15 +97,11 @@ def find(path: str | os.PathLike[str]) -> Path:
     text = str(path).strip().strip("'\"")
     tries = [Path(t).expanduser() for t in (str(path), text, text.replace("\\", "/"))]
     there = [one for one in tries if text and one.exists()][:1]
-    there = there or [
-        Path(found) for found in sorted(glob.glob(str(tries[1] if text else "")))
-    ]
+    there = there or [Path(found) for found in sorted(glob.glob(str(tries[1] if text else "")))]
     if len(there) == 1:
         return there[0]
     if there:
-        raise WorkbookError(
-            f"{text}: fits {listed(map(str, there))}; expected one file"
-        )
+        raise WorkbookError(f"{text}: fits {listed(map(str, there))}; expected one file")
     folder = tries[-1].parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     near = listed(names) or "nothing"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,18 @@ def _csv(path: Path, encoding: str) -> Iterator[Row]:
     import pandas as pd
 
     try:
+        with path.open(encoding=encoding, newline="") as file:
+            header = file.readline()
+        if found := re.fullmatch(r"sep=(.)\s*", header):  # Excel's own first line
+            mark, skip = found[1], 1
+        else:
+            mark, skip = (
+                max("\t" if path.suffix in (".tsv", ".tab") else ",;\t|", key=header.count),
+                0,
+            )
         for part in pd.read_csv(
-            path, sep="\t" if path.suffix in (".tsv", ".tab") else None, engine="python",
-            dtype=str, keep_default_na=False, encoding=encoding, chunksize=1_000,
+            path, sep=mark, skiprows=skip, engine="python", dtype=str,
+            keep_default_na=False, encoding=encoding, chunksize=1_000,
         ):  # fmt: skip
             yield from part.to_dict("records")
     except UnicodeDecodeError as error:
