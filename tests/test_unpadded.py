@@ -195,7 +195,7 @@ def test_the_registered_attention_is_right_and_half_of_it_is_not(distilbert):
     assert_close(other(**inputs)[0][real], want, **CLOSE)
     assert_close(other(**flat)[0][0], want, **CLOSE)
     assert_close(other(**equal)[0], distilbert(**equal)[0], **CLOSE)
-    other.set_attn_implementation("half_registered")  # without its mask: reads the padding
+    other.set_attn_implementation("half_registered")  # not its mask
     assert (other(**inputs)[0][real] - want).abs().max() > 0.01
 
 
