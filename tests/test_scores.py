@@ -238,12 +238,6 @@ def test_calibration_by_hand():
     by_hand = [(0.5, 0.6, 0.6, 0, 1), (0.6, 0.7, 0.65, 1, 1), (0.9, 1.0, 0.95, 0.5, 2)]
     assert np.array(result.bins) == pytest.approx(np.array(by_hand))
     assert result.error == pytest.approx((0.6 + 0.35 + 2 * 0.45) / 4)
-    # answers that were right or not: a fifth of 0.2 is right, and all of 1.0
-    sure, right = [1.0, 1.0, 0.0, 0.25, 0.25, 0.25, 0.25], [1, 1, 0, 1, 0, 0, 0]
-    result = calibration(sure, np.array(right, dtype=bool), bins=4)
-    assert result.error == pytest.approx(0)
-    by_hand = [(0, 0.25, 0.2, 0.2, 5), (0.75, 1, 1, 1, 2)]
-    assert np.array(result.bins) == pytest.approx(np.array(by_hand))
     assert calibration([1.0, 1.0], [0, 0]).error == 1.0
     assert calibration([1.0, 1.0], [1, 1]).error == 0.0
 
