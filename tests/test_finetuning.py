@@ -279,5 +279,5 @@ def test_the_spread_is_the_prediction_interval():
 
 def test_smoke_takes_a_few_rows_and_classroom_all():
     task = tasks.task("topic")
-    assert [len(rows) for rows in tasks.load(task, "smoke").values()] == [48, 48]
-    assert [len(rows) for rows in tasks.load(task).values()] == [630, 210]
+    assert [len(rows) for rows in tasks.load(task, "smoke").values()] == [48, 48, 48]
+    assert [len(rows) for rows in tasks.load(task).values()] == [630, 210, 225]

@@ -13,7 +13,6 @@ from typing import Any
 
 from helpers.errors import WorkbookError
 
-NOTEBOOKS = {"classification": "05", "tokens": "06", "questions": "07", "choices": "08"}
 SHOWN = 10  # bad rows that are named
 
 
@@ -36,28 +35,18 @@ class Source:
     encoding: str = ""
 
     def command(self, **changes: Any) -> str:
-        """The command that reads this file with other parameters.
-
-        A call of `load` for the heads that no notebook reads from a file.
-        """
+        """The command that trains on this file with other parameters."""
         new = vars(replace(self, **changes))
         told = {n: new[n] for n in ("columns", "label_names", "encoding") if new[n]}
-        if self.head not in NOTEBOOKS:
+        if self.head == "corpus":  # no model is made of these
             call = "".join(f", {name}={value!r}" for name, value in told.items())
-            return f"load({str(self.path)!r}, {self.head!r}{call})"
-        words = [
-            "workbook",
-            "run",
-            NOTEBOOKS[self.head],
-            "-p",
-            "DATA_FILE",
-            str(self.path),
-        ]
+            return f"load({str(self.path)!r}, 'corpus'{call})"
+        words = ["workbook", "fine-tune", self.head, str(self.path)]
         for name, value in told.items():
             text = isinstance(value, str)
-            words += ["-p", name.upper()]
+            words += [f"--{name.replace('_', '-')}"]
             words.append(value if text else json.dumps(value, ensure_ascii=False))
-        return shlex.join(words)
+        return shlex.join([*words, "--output", "my_model"])
 
     def bad(self, found: str, expected: str, place: str = "") -> WorkbookError:
         """The one line that says so, for the caller to raise."""
