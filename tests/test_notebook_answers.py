@@ -1,32 +1,46 @@
-"""What is special to `07_question_answering`: its numbers, its counts, its recipe, its explorer."""
+"""What is special to `07_question_answering`: numbers, counts, recipe, explorer."""
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
-from pathlib import Path
+import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 import torch
+from conftest import ROOT
+from pictures import axes, heights, widths, words, xs, ys
+from transformers import DistilBertConfig, DistilBertForQuestionAnswering
 
-from helpers import heads, reading, session, tasks
+from helpers import finetuning, heads, reading, session, task_distillation, tasks
+from helpers.checkpoints import base_tokenizer, bert, distilbert
 from helpers.errors import WorkbookError
+from helpers.plots import answers as plots
 from helpers.spans import Prediction, Span, answers
+from helpers.widgets import answers as explorers
 from helpers.windows import answer_tokens, encode_questions, label_windows
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "07_question_answering.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "07_question_answering.ipynb"
 TASK = tasks.task("questions")
 
 
-# -- what the committed run left behind ------------------------------------------------------------
+def cell(start):
+    """The code cell of the notebook that begins so."""
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    (found,) = [c.source for c in cells if c.source.startswith(start)]
+    return found
+
+
+# What the committed run left behind
 
 
 def test_recorded_live_values_lie_within_the_stored_spread(recorded):
     report = heads.load()
     for name, score in (("questions_f1", "f1"), ("questions_em", "exact_match")):
-        row = recorded[name]
-        runs = reading.stored_runs(report, score, heads.KINDS)
+        row, runs = recorded[name], reading.stored_runs(report, score, heads.KINDS)
         low, high = heads.spread(runs["distilbert"])
         assert low <= row["live"] <= high, name
         for kind in heads.KINDS:
@@ -34,28 +48,25 @@ def test_recorded_live_values_lie_within_the_stored_spread(recorded):
         assert row["baseline"] == pytest.approx(recorded["no_answer_share"])
 
 
-def test_recorded_thresholds_go_from_never_to_always(recorded):
-    scores = list(recorded["threshold_f1"].values())
-    assert recorded["threshold_f1"]["0.0"] == pytest.approx(recorded["questions_f1"]["live"])
-    assert max(scores) >= recorded["questions_f1"]["live"]
-    assert scores[0] == pytest.approx(recorded["no_answer_share"], abs=0.15)
+def test_recorded_scores_thresholds_and_mistakes_fit_together(recorded):
+    found, exact = (recorded[name]["live"] for name in ("questions_f1", "questions_em"))
+    scores = recorded["threshold_f1"]
+    assert scores["0.0"] == pytest.approx(found)
+    assert max(scores.values()) >= found
+    never = next(iter(scores.values()))
+    assert never == pytest.approx(recorded["no_answer_share"], abs=0.15)
+    kinds = recorded["kinds_of_answers"]
+    assert kinds["right"] / sum(kinds.values()) == pytest.approx(exact)
+    assert recorded["exact_match_unnormalised"] <= exact + 1e-9
 
 
 def test_recorded_truncation_cuts_what_windows_keep(recorded):
-    cut = recorded["answers_cut"]
     assert recorded["lost_to_truncation"] > 0.4
-    truncated, *by_windows = cut.values()
+    truncated, *by_windows = recorded["answers_cut"].values()
     assert all(a > b for a, b in zip(truncated, by_windows[-1], strict=True))
     assert max(by_windows[-1]) <= min(0.02, max(by_windows[0]) + 1e-9)
     found = recorded["long_texts_found"]
     assert found["truncated"] <= found["all windows"] + 0.02
-
-
-def test_recorded_mistakes_add_up(recorded):
-    kinds = recorded["kinds_of_answers"]
-    total = sum(kinds.values())
-    assert kinds["right"] / total == pytest.approx(recorded["questions_em"]["live"])
-    assert recorded["exact_match_unnormalised"] <= recorded["questions_em"]["live"] + 1e-9
 
 
 def test_recorded_silent_failures_look_as_they_should(recorded):
@@ -67,78 +78,64 @@ def test_recorded_silent_failures_look_as_they_should(recorded):
     assert recorded["distillation_difference"] < 1e-5
 
 
-# -- parameters, own data --------------------------------------------------------------------------
+# Parameters, own data
 
 
 def test_the_number_of_live_distillations_is_checked():
     session.check_parameters({"DISTIL_SEEDS": 3})
+    line = r"DISTIL_SEEDS is .* a whole number from 0 to 3"
     for wrong in (4, -1, True, 1.0, "1"):
-        with pytest.raises(WorkbookError, match=r"DISTIL_SEEDS is .* a whole number from 0 to 3"):
+        with pytest.raises(WorkbookError, match=line):
             session.check_parameters({"DISTIL_SEEDS": wrong})
 
 
-def squad(path, impossible, articles=6):
-    """A file as SQuAD 1.1 or, with `impossible`, 2.0 has it."""
-    data = []
-    for number in range(articles):
-        context = f"In {1900 + number} the café in street {number} was opened by Ada Smith."
-        qas = [
-            {"id": f"{number}-1", "question": "Who opened it?", "answers": [
-                {"text": "Ada Smith", "answer_start": context.index("Ada Smith")}]},
-            {"id": f"{number}-2", "question": "When was it opened?", "answers": [
-                {"text": str(1900 + number), "answer_start": 3}]},
-        ]  # fmt: skip
-        if impossible:
-            question = {"id": f"{number}-3", "question": "Who closed it?"}
-            qas.append({**question, "answers": [], "is_impossible": True})
-        data.append({"title": str(number), "paragraphs": [{"context": context, "qas": qas}]})
-    version = "v2.0" if impossible else "1.1"
-    path.write_text(json.dumps({"version": version, "data": data}), encoding="utf8")
+def write(path, paragraphs):
+    """Paragraphs as a file of SQuAD 2.0."""
+    data = [{"paragraphs": [paragraph]} for paragraph in paragraphs]
+    path.write_text(json.dumps({"version": "v2.0", "data": data}), encoding="utf8")
     return str(path)
 
 
-@pytest.mark.parametrize("impossible", [False, True])
-def test_squad_files_of_both_versions_are_own_data(tmp_path, impossible):
-    sets = tasks.load(TASK, "smoke", squad(tmp_path / "mine.json", impossible))
-    rows = [row for part in sets.values() for row in part]
-    assert len(rows) == (18 if impossible else 12)
-    silent = [row for row in rows if not row["answers"]["text"]]
-    assert len(silent) == (6 if impossible else 0)
-    for row in rows:
-        for text, start in zip(*(row["answers"][k] for k in ("text", "answer_start")), strict=True):
-            assert row["context"][start : start + len(text)] == text
+def paragraph(number):
+    """Three questions on one text; the last has no answer."""
+    text = f"In {1900 + number} the café in street {number} was opened by Ada Smith."
+    asked = {"Who opened it?": "Ada Smith", "When?": str(1900 + number), "Who?": ""}
+    qas = []
+    for at, (question, said) in enumerate(asked.items()):
+        found = [{"text": said, "answer_start": text.index(said)}] if said else []
+        row = {"id": f"{number}-{at}", "question": question, "answers": found}
+        qas.append(row | {"is_impossible": not said})
+    return {"context": text, "qas": qas}
+
+
+def test_a_row_becomes_squads_json_and_comes_back(tmp_path):
+    rows = tasks.sample(TASK)["train"].select(range(20))
+    pages = list(map(reading.squad_page, rows))
+    for number, page in enumerate(pages):
+        page["qas"][0]["id"] = str(number)
+    sets = tasks.load(TASK, "classroom", write(tmp_path / "back.json", pages))
+    both = [row for part in sets.values() for row in part]
+
+    def found(rows):
+        return {(row["question"], str(row["answers"])) for row in rows}
+
+    assert found(both) == found(rows)
     assert not set(sets["train"]["context"]) & set(sets["test"]["context"])
 
 
-def test_offsets_in_bytes_are_refused_in_one_line(tmp_path):
-    path = tmp_path / "bytes.json"
-    squad(path, impossible=False)
-    whole = json.loads(path.read_text(encoding="utf8"))
-    for article in whole["data"]:
-        (paragraph,) = article["paragraphs"]
-        answer = paragraph["qas"][0]["answers"][0]
-        answer["answer_start"] = paragraph["context"].encode().index(b"Ada Smith")
-    path.write_text(json.dumps(whole), encoding="utf8")
-    with pytest.raises(WorkbookError, match=r"bytes\.json") as raised:
-        tasks.load(TASK, "smoke", str(path))
-    assert "\n" not in str(raised.value)
-
-
-# -- the recipe ------------------------------------------------------------------------------------
+# The cells
 
 
 def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
-    from helpers.checkpoints import distilbert
-
     out = tmp_path / "reader"
-    data = squad(tmp_path / "mine.json", impossible=True, articles=10)
+    data = write(tmp_path / "mine.json", map(paragraph, range(10)))
     names = {"CHECKPOINT": str(distilbert()), "DATA": data, "OUT": str(out)}
-    checks = (
-        "\nspans = [(x['start_positions'], x['end_positions']) for x in windows]"
-        "\nassert spans[2] == (0, 0)"
-        "\nassert tokenizer.decode(windows[0]['input_ids'][spans[0][0] : spans[0][1] + 1])"
-        " == 'ada smith'"
-    )
+    checks = """
+spans = [(x["start_positions"], x["end_positions"]) for x in windows]
+assert spans[2] == (0, 0)
+found = windows[0]["input_ids"][spans[0][0] : spans[0][1] + 1]
+assert tokenizer.decode(found) == "ada smith"
+"""
     done = python(recipe + checks, HF_HUB_OFFLINE="1", **names)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -148,47 +145,45 @@ def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
     assert (out / "tokenizer.json").exists()
 
 
-def test_the_ten_lines_in_place_of_the_pipeline_agree_with_the_helpers(tokenizer):
-    from transformers import DistilBertConfig, DistilBertForQuestionAnswering
-
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    (source,) = [c.source for c in cells if c.source.startswith("def answer(model")]
-    space = {"torch": torch}
-    exec(source[: source.index("\nfew = ")], space)
-    torch.manual_seed(1)
+def tiny(seed):
+    torch.manual_seed(seed)
     config = DistilBertConfig(n_layers=1, dim=32, n_heads=4, hidden_dim=64)
-    model = DistilBertForQuestionAnswering(config).eval()
-    rows = tasks.sample(TASK)["test"].select(range(12))
-    sizes = {"max_length": 64, "stride": 16}  # several windows each
-    for row in rows:
-        windows = encode_questions(tokenizer, [row["question"]], [row["context"]], **sizes)
+    return DistilBertForQuestionAnswering(config).eval()
+
+
+def test_the_ten_lines_in_place_of_the_pipeline_agree_with_the_helpers(tokenizer):
+    space, source = {"torch": torch}, cell("def answer(model")
+    exec(source[: source.index("\nfew = ")], space)
+    sizes, model = {"max_length": 64, "stride": 16}, tiny(1)  # several windows each
+    for row in tasks.sample(TASK)["test"].select(range(12)):
+        question, text = row["question"], row["context"]
+        windows = encode_questions(tokenizer, [question], [text], **sizes)
         batch = tokenizer.pad(windows.inputs, return_tensors="pt")
+        batch.pop("token_type_ids", None)
         with torch.inference_mode():
-            found = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        (given,) = answers(windows, [row["context"]], found.start_logits, found.end_logits)
-        mine = space["answer"](model, tokenizer, row["question"], row["context"], **sizes)
-        assert mine == given.text
+            found = model(**batch)
+        (given,) = answers(windows, [text], found.start_logits, found.end_logits)
+        assert space["answer"](model, tokenizer, question, text, **sizes) == given.text
 
 
-def test_live_distillation_on_request_at_smoke_size(workbook, tmp_path):
-    done = workbook(
-        "run", "07", "--profile", "smoke", "-p", "DISTIL_SEEDS", "1", "--output", str(tmp_path)
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = tmp_path.rglob("07_question_answering.ipynb")
-    cells = nbformat.read(path, as_version=4).cells
-    found = [
-        output["data"][session.RECORD_MIME]["values"]
-        for cell in cells
-        for output in cell.get("outputs", [])
-        if session.RECORD_MIME in output.get("data", {})
-    ]
-    assert set(found[0]["task_distillation"]) == {"plain", "distilled"}
-    text = "".join(o.get("text", "") for c in cells for o in c.get("outputs", []))
-    assert "seed 0, student, task distilled" in text
+def test_live_distillation_on_request_at_smoke_size(capsys):
+    """The one cell that trains on request, on ten questions."""
+    sets = tasks.sample(TASK)
+    sizes = {"train": 10, "test": 4}
+    small = {name: sets[name].select(range(n)) for name, n in sizes.items()}
+    names = cell("NAMES = ").partition("\n")[0]
+    space = {"report": heads.load(), "reading": reading, "plots": plots}
+    space |= {"finetuning": finetuning, "explorers": explorers, "bert": bert}
+    space |= {"task": TASK, "sets": small, "rows": small, "PROFILE": "smoke"}
+    space |= {"source": distilbert("smoke"), "recipe": finetuning.recipe(TASK, "smoke")}
+    space["distil"] = task_distillation.distil
+    space |= {"trainer": SimpleNamespace(state=SimpleNamespace(max_steps=2))}
+    exec(f"{names}\nDISTIL_SEEDS = 1\n{cell('live, elders = ')}", space)
+    assert set(space["task_distillation"]) == {"plain", "distilled"}
+    assert "seed 0, student, task distilled" in capsys.readouterr().out
 
 
-# -- what is counted -------------------------------------------------------------------------------
+# What is counted
 
 
 @pytest.fixture(scope="module")
@@ -199,41 +194,32 @@ def buried():
 
 
 def test_buried_answers_stand_where_they_are_said_to(buried):
-    assert len({len(text) for text in buried.contexts}) >= 1
     for text, found in zip(buried.contexts, buried.answers, strict=True):
-        for words, start in zip(found["text"], found["answer_start"], strict=True):
-            assert text[start : start + len(words)] == words
+        for said, start in zip(found["text"], found["answer_start"], strict=True):
+            assert text[start : start + len(said)] == said
     first, last = buried.answers[0]["answer_start"], buried.answers[3]["answer_start"]
     assert not first or not last or first[0] < last[0]
 
 
 def test_shares_of_cut_answers_by_hand(tokenizer, buried):
     shares = reading.cut_shares(tokenizer, buried, [96, 128], (0, 24))
-    assert list(shares) == [
-        "truncation", "windows that share 0 tokens", "windows that share 24 tokens",
-    ]  # fmt: skip
-    answerable, gone = 0, 0
+    by_windows = ["windows that share 0 tokens", "windows that share 24 tokens"]
+    assert list(shares) == ["truncation", *by_windows]
+    gone, cut = [], {"truncation": "only_second", "max_length": 96}
     for question, text, found in zip(*buried, strict=True):
-        if found["text"]:
-            pair = tokenizer(
-                question, text, truncation="only_second", max_length=96,
-                return_offsets_mapping=True,
-            )  # fmt: skip
-            start = found["answer_start"][0]
-            span = answer_tokens(
-                pair["offset_mapping"], pair.sequence_ids(0), start, start + len(found["text"][0])
-            )
-            answerable, gone = answerable + 1, gone + (span == (0, 0))
-    assert shares["truncation"][96] == pytest.approx(gone / answerable)
-    assert shares["windows that share 24 tokens"] == {96: 0, 128: 0}
+        for said, start in zip(found["text"], found["answer_start"], strict=True):
+            pair = tokenizer(question, text, **cut, return_offsets_mapping=True)
+            place = pair["offset_mapping"], pair.sequence_ids(0)
+            gone.append(answer_tokens(*place, start, start + len(said)) == (0, 0))
+    assert shares["truncation"][96] == pytest.approx(sum(gone) / len(gone))
+    assert shares[by_windows[1]] == {96: 0, 128: 0}
 
 
 def test_first_windows_are_what_truncation_leaves(tokenizer, buried):
     windows = encode_questions(tokenizer, *buried[:2], 96, 24)
     first, numbers = reading.first_windows(windows)
-    cut = tokenizer(
-        list(buried.questions), list(buried.contexts), truncation="only_second", max_length=96
-    )
+    pair = list(buried.questions), list(buried.contexts)
+    cut = tokenizer(*pair, truncation="only_second", max_length=96)
     assert first.inputs["input_ids"] == cut["input_ids"]
     assert first.rows == list(range(8))
     assert numbers[0] == 0
@@ -245,97 +231,67 @@ def test_first_windows_are_what_truncation_leaves(tokenizer, buried):
 
 
 def test_faults_are_counted_right():
-    starts, ends = torch.full((4, 40), -9.0), torch.full((4, 40), -9.0)
+    starts, ends = torch.full((2, 4, 40), -9.0)
     for row, (i, j) in enumerate([(5, 3), (0, 6), (4, 39), (1, 5)]):
         starts[row, i], ends[row, j] = 9.0, 9.0
-    allowed = torch.zeros(4, 40, dtype=torch.bool)
-    allowed[:, 3:] = True
+    allowed = (torch.arange(40) >= 3).expand(4, 40)
     assert list(reading.faults(starts, ends, allowed).values()) == [1, 1, 1, 1]
     tables = (starts[1:], ends[1:], torch.ones_like(allowed)[1:], allowed[1:])
-    assert reading.outside(*tables) == 2  # all but (4, 39), which is too long: 4 to 4 ties
+    assert reading.outside(*tables) == 2  # all but (4, 39), too long: 4 to 4 ties
 
 
-@pytest.fixture(scope="module")
-def predictions():
-    """Two questions: one sure answer, one that is better left."""
-    null = Span("", 0, 0, 1.0, 0.2)
+KINDS = [
+    ("", [], "right"),
+    ("the Eagle.", ["eagle", "moon"], "right"),
+    ("", ["Ada"], "silent, but there is an answer"),
+    ("Ada", [], "answers, but there is none"),
+    ("Ada Smith", ["Ada"], "too much or too little"),
+    ("Paris", ["Ada"], "the wrong words"),
+]
+
+
+def test_mistakes_have_kinds_thresholds_silence_and_questions_are_grouped():
+    for said, golds, kind in KINDS:
+        assert reading.judge(said, golds) == kind
+    null = Span("", 0, 0, 1.0, 0.2)  # one sure answer, one that is better left
     sure = Prediction("Ada", [Span("Ada", 0, 3, 4.0, 0.8)], null, -3.0)
-    unsure = Prediction("", [Span("Paris", 4, 9, 0.5, 0.4)], null, 0.5)
-    return [sure, unsure]
-
-
-def test_thresholds_silence_and_let_speak(predictions):
+    both = [sure, Prediction("", [Span("Paris", 4, 9, 0.5, 0.4)], null, 0.5)]
     golds = {0: ["Ada"], 1: []}
-    found = [reading.at_threshold(predictions, golds, t)["f1"] for t in (-4, -3, 0, 0.5)]
+    found = [reading.at_threshold(both, golds, t)["f1"] for t in (-4, -3, 0, 0.5)]
     assert found == [0.5, 1.0, 1.0, 0.5]
-
-
-@pytest.mark.parametrize(
-    ("said", "golds", "kind"),
-    [
-        ("", [], "right"),
-        ("the Eagle.", ["eagle", "moon"], "right"),
-        ("", ["Ada"], "silent, but there is an answer"),
-        ("Ada", [], "answers, but there is none"),
-        ("Ada Smith", ["Ada"], "too much or too little"),
-        ("Paris", ["Ada"], "the wrong words"),
-    ],
-)
-def test_mistakes_have_kinds(said, golds, kind):
-    assert reading.judge(said, golds) == kind
-
-
-def test_questions_are_grouped_by_their_word(predictions):
     asked = ["In which year, and how many?", "Whose is it?"]
-    assert reading.by_word(asked, predictions, [["Ada"], []]) == {"which": [1.0], "whose": [1.0]}
-    assert reading.by_word(["Name it."], predictions[:1], [["Bob"]]) == {"other": [0.0]}
+    grouped = reading.by_word(asked, both, list(golds.values()))
+    assert grouped == {"which": [1.0], "whose": [1.0]}
+    assert reading.by_word(["Name it."], both[:1], [["Bob"]]) == {"other": [0.0]}
 
 
-def test_a_row_becomes_squads_json_and_comes_back(tmp_path):
-    rows = tasks.sample(TASK)["train"].select(range(20))
-    pages = [{"paragraphs": [reading.squad_page(row)]} for row in rows]
-    for number, page in enumerate(pages):
-        page["paragraphs"][0]["qas"][0]["id"] = str(number)
-    path = tmp_path / "back.json"
-    path.write_text(json.dumps({"version": "v2.0", "data": pages}), encoding="utf8")
-    sets = tasks.load(TASK, "classroom", str(path))
-    back = {(row["question"], str(row["answers"])) for part in sets.values() for row in part}
-    assert back == {(row["question"], str(row["answers"])) for row in rows}
-
-
-# -- pictures and the explorer ---------------------------------------------------------------------
+# Pictures and the explorer
 
 
 def test_pictures_hold_what_they_are_given():
-    from helpers.plots import answers as plots
-
-    (ax,) = plots.positions(["[CLS]", "$a"], [0.75, 0.25], [0.5, 0.5]).axes
-    assert [p.get_height() for p in ax.patches] == [75, 25, 50, 50]
-    (ax,) = plots.windows([(0, 50), (40, 90)], (60, 66), 90).axes
-    assert [p.get_width() for p in ax.patches[:2]] == [50, 50]
+    (ax,) = axes(plots.positions(["[CLS]", "$a"], [0.75, 0.25], [0.5, 0.5]))
+    assert heights(ax) == [75, 25, 50, 50]
+    (ax,) = axes(plots.windows([(0, 50), (40, 90)], (60, 66), 90))
+    assert widths(ax)[:2] == [50, 50]
     assert ax.patches[0].get_facecolor() != ax.patches[1].get_facecolor()
-    (ax,) = plots.cut_answers({"a": {96: 0.5, 128: 0.25}, "b": {96: 0.0, 128: 0.0}}).axes
-    assert list(ax.lines[0].get_ydata()) == [50, 25]
-    (ax,) = plots.thresholds([-1, 0, 1], {"all: F1": [0.1, 0.2, 0.3]}).axes
-    assert list(ax.lines[0].get_ydata()) == pytest.approx([10, 20, 30])
-    (ax,) = plots.runs({"teacher": [0.5, 0.75], "student": [0.5]}, 0.2, ("student", 0.4)).axes
-    assert [p.get_width() for p in ax.patches] == pytest.approx([62.5, 50])
-    assert list(ax.lines[0].get_xdata()) == [50, 75]
-    assert plots.runs({"teacher": [0.5]}).axes
-    (ax,) = plots.by_word({"who": [1.0, 0.0], "$why": [0.5, 0.5]}).axes
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["who (2)", "$why (2)"]
+    shares = {"a": {96: 0.5, 128: 0.25}, "b": {96: 0.0, 128: 0.0}}
+    (ax,) = axes(plots.cut_answers(shares))
+    assert ys(ax) == [50, 25]
+    (ax,) = axes(plots.thresholds([-1, 0, 1], {"all: F1": [0.1, 0.2, 0.3]}))
+    assert ys(ax) == pytest.approx([10, 20, 30])
+    runs = {"teacher": [0.5, 0.75], "student": [0.5]}
+    (ax,) = axes(plots.runs(runs, 0.2, ("student", 0.4)))
+    assert widths(ax) == pytest.approx([62.5, 50])
+    assert xs(ax) == [50, 75]
+    assert axes(plots.runs({"teacher": [0.5]}))
+    (ax,) = axes(plots.by_word({"who": [1.0, 0.0], "$why": [0.5, 0.5]}))
+    assert words(ax.get_yticklabels()) == ["who (2)", "$why (2)"]
 
 
 def test_marked_texts_lose_nothing_and_are_escaped():
-    import re
-
-    from helpers.plots import answers as plots
-
     text = "a <b>bold</b> claim & more"
     page = plots.marked(text, [(2, 9, 1.0), (5, 13, 0.2)], [(14, 19)])
     assert "<b>" not in page
-    import html
-
     assert html.unescape(re.sub(r"<[^>]+>", "", page)) == text
     assert page.count("background") == 3  # two spans that overlap: three pieces
     assert re.search(r"border-bottom[^>]+>claim</span>", page)
@@ -345,18 +301,9 @@ def test_marked_texts_lose_nothing_and_are_escaped():
 
 @pytest.fixture(scope="module")
 def reader():
-    from transformers import DistilBertConfig, DistilBertForQuestionAnswering
-
-    from helpers.checkpoints import base_tokenizer
-    from helpers.widgets.answers import Reader
-
-    torch.manual_seed(0)
-    config = DistilBertConfig(n_layers=1, dim=32, n_heads=4, hidden_dim=64)
     tokenizer = base_tokenizer("DistilBERT")
-    models = {
-        name: (DistilBertForQuestionAnswering(config), tokenizer) for name in ("student", "teacher")
-    }
-    return Reader(models, max_length=48, stride=8)
+    models = {"student": (tiny(0), tokenizer), "teacher": (tiny(1), tokenizer)}
+    return explorers.Reader(models, max_length=48, stride=8)
 
 
 PASSAGES = {
@@ -366,28 +313,29 @@ PASSAGES = {
 
 
 def test_the_explorer_answers_whatever_is_moved(reader):
-    from helpers.widgets.answers import answer_explorer
-
-    choice, asked, text, slider, which, shown = answer_explorer(
-        reader, "student", PASSAGES
-    ).children
+    box = explorers.answer_explorer(reader, "student", PASSAGES)
+    choice, asked, text, slider, which, shown = box.children
     seen = [shown.value]
     assert "Who sings?" in shown.value
     assert "student" in shown.value
-    choice.value = "two"
-    assert asked.value == "When does it rain?"
-    seen.append(shown.value)
-    assert "<i>and" not in shown.value
-    slider.value = -12
-    assert "<b>no answer</b>" in shown.value
-    seen.append(shown.value)
-    which.value = "teacher"
-    seen.append(shown.value)
-    text.value = "A short one."
-    seen.append(shown.value)
-    asked.value = "What is short?"
-    seen.append(shown.value)
+    for control, value, then in [
+        (choice, "two", "When does it rain?"),
+        (slider, -12, "<b>no answer</b>"),
+        (which, "teacher", "teacher"),
+        (text, "A short one.", "short"),
+        (asked, "What is short?", "What is short?"),
+    ]:
+        control.value = value
+        seen.append(shown.value)
+        assert then in shown.value
+        assert "<i>and" not in shown.value
+        assert asked.value != "Who sings?"
     assert len(set(seen)) == 6
+    found = reader.read("student", *PASSAGES["two"], n=4)
+    assert len(found.spans) == 4
+    shares = [span.probability for span in [*found.spans, found.null]]
+    assert sum(shares) == pytest.approx(1)
+    assert all(PASSAGES["two"][1][s.start : s.end] == s.text for s in found.spans)
 
 
 @pytest.mark.parametrize(
@@ -400,16 +348,6 @@ def test_the_explorer_answers_whatever_is_moved(reader):
     ],
 )
 def test_what_cannot_be_read_is_one_friendly_line(reader, question, text, line):
-    from helpers.widgets.answers import page
-
-    shown = page(reader, "student", question, text, 0.0)
+    shown = explorers.page(reader, "student", question, text, 0.0)
     assert line in shown
     assert "<table>" not in shown
-
-
-def test_probabilities_of_the_candidates_sum_to_one(reader):
-    found = reader.read("student", *PASSAGES["two"], n=4)
-    assert len(found.spans) == 4
-    shares = [span.probability for span in [*found.spans, found.null]]
-    assert sum(shares) == pytest.approx(1)
-    assert all(PASSAGES["two"][1][s.start : s.end] == s.text for s in found.spans)
