@@ -1,5 +1,4 @@
-"""Task distillation: the loss against a restatement, and a run that differs from a plain
-one in nothing but that loss."""
+"""Task distillation: the loss restated; a run that differs from a plain one by it."""
 
 import json
 from types import SimpleNamespace
@@ -73,7 +72,8 @@ def test_the_gradient_is_that_of_the_softened_difference_on_real_tokens_alone():
 def test_what_lies_under_the_padding_does_not_matter():
     tensors, mask = logits(2, 6), torch.tensor([[1, 1, 1, 1, 0, 0]] * 2)
     narrow = answer_distillation_loss(*(t[:, :4] for t in tensors), mask[:, :4]).item()
-    filled = answer_distillation_loss(*(t.masked_fill(mask == 0, 1e4) for t in tensors), mask)
+    filled = [tensor.masked_fill(mask == 0, 1e4) for tensor in tensors]
+    filled = answer_distillation_loss(*filled, mask)
     assert filled.item() == pytest.approx(narrow, abs=1e-12)
     assert answer_distillation_loss(*tensors[:2], *tensors[:2], mask).item() == 0
     shapes, ones = r"expected five times \(B, S\)", torch.ones(2, 6)
@@ -122,7 +122,8 @@ def taught(sets, teacher):
 
 
 def test_the_teachers_table_holds_what_it_says_to_each_window_alone(sets, teacher):
-    tables = task_distillation._taught(TASK, sets["train"], teacher, distilbert(), SHORT)
+    given = sets["train"], teacher, distilbert(), SHORT
+    tables = task_distillation._taught(TASK, *given)
     assert {table.dtype for table in tables} == {torch.float32}
     elder = AutoTokenizer.from_pretrained(bert())  # BERT's own: gives token types
     rows = finetuning.encode(TASK, sets["train"], elder, SHORT).rows
@@ -130,11 +131,13 @@ def test_the_teachers_table_holds_what_it_says_to_each_window_alone(sets, teache
     for number in (0, len(rows) - 1):
         row = rows[number]
         assert set(row["token_type_ids"]) == {0, 1}
-        names, width = ("input_ids", "token_type_ids", "attention_mask"), len(row["input_ids"])
+        names = ("input_ids", "token_type_ids", "attention_mask")
+        width = len(row["input_ids"])
         with torch.inference_mode():
-            alone = teacher.eval()(**{name: torch.tensor([row[name]]) for name in names})
-        for table, want in zip(tables, (alone.start_logits, alone.end_logits), strict=True):
-            assert torch.allclose(table[number, :width], want[0], atol=1e-4)
+            alone = teacher.eval()(**{n: torch.tensor([row[n]]) for n in names})
+        both = alone.start_logits[0], alone.end_logits[0]
+        for table, want in zip(tables, both, strict=True):
+            assert torch.allclose(table[number, :width], want, atol=1e-4)
         assert (tables[0][number, width:] == 0).all()
 
 
@@ -145,7 +148,7 @@ def test_with_no_weight_on_the_teacher_it_is_the_plain_run(sets, teacher, plain)
     assert all(map(torch.equal, *sides))
 
 
-def test_the_teacher_changes_what_is_learned_and_the_seed_the_rest(sets, teacher, plain, taught):
+def test_the_teacher_changes_what_is_learned(sets, teacher, plain, taught):
     once, steps = taught
     again = distil(TASK, sets, teacher, distilbert(), SHORT, seed=1)
     assert once.scores == again.scores
@@ -162,7 +165,8 @@ def test_the_loss_of_a_batch_is_half_and_half(taught):
     batch = trainer.data_collator([rows[4], rows[1]])
     inputs = {name: value for name, value in batch.items() if name != "window"}
     mask = batch["attention_mask"]
-    tables = (table[[4, 1], : mask.shape[1]] for table in (trainer.starts, trainer.ends))
+    tables = trainer.starts, trainer.ends
+    tables = (table[[4, 1], : mask.shape[1]] for table in tables)
     with torch.inference_mode():
         total, output = trainer.compute_loss(model, batch, return_outputs=True)
         said = output["start_logits"], output["end_logits"]
@@ -177,10 +181,11 @@ def test_who_may_teach(sets, teacher, plain):
         distil(tasks.task("topic"), sets, teacher, distilbert(), SHORT, seed=0)
     small = {"vocab_size": 99, "hidden_size": 12, "num_hidden_layers": 1}
     other = BertForQuestionAnswering(BertConfig(**small, intermediate_size=12))
-    with pytest.raises(WorkbookError, match="the teacher knows 99 word pieces and the stud"):
+    with pytest.raises(WorkbookError, match="the teacher knows 99 word pieces and the s"):
         distil(TASK, sets, other, distilbert(), SHORT, seed=0)
     # one of DistilBERT's own class may
-    learned, tokenizer = plain.trainer.model, AutoTokenizer.from_pretrained(distilbert())
+    learned = plain.trainer.model
+    tokenizer = AutoTokenizer.from_pretrained(distilbert())
     rows = finetuning.encode(TASK, sets["train"], tokenizer, SHORT).rows
     starts, _ = teacher_logits(learned, rows, DataCollatorWithPadding(tokenizer))
     assert starts.shape == (len(rows), max(map(len, rows["input_ids"])))
@@ -190,7 +195,7 @@ def test_who_may_teach(sets, teacher, plain):
 # The table
 
 
-def test_a_distilled_run_comes_last_and_has_the_teacher_of_its_seed(monkeypatch, tmp_path):
+def test_a_distilled_run_has_the_teacher_of_its_seed(monkeypatch, tmp_path):
     last = ["distilled/questions/0", "distilled/questions/1"]
     assert heads.keys(["topic", "questions", "endings"], 2)[-2:] == last
     plain = heads.keys(["topic", "stars"], 3)
@@ -201,7 +206,8 @@ def test_a_distilled_run_comes_last_and_has_the_teacher_of_its_seed(monkeypatch,
         kind = checkpoint.rsplit("/", 1)[-1].split("-")[1]
         asked.append((kind, seed))
         scores = {"f1": 0.5 if kind == "bert" else 0.4, "exact_match": 0.3}
-        return Outcome(scores, 2.0, SimpleNamespace(model=f"{kind} of seed {seed}"), None)
+        trainer = SimpleNamespace(model=f"{kind} of seed {seed}")
+        return Outcome(scores, 2.0, trainer, None)
 
     def taught(task, sets, teacher, checkpoint, recipe, seed):
         asked.append((teacher, checkpoint.rsplit("/", 1)[-1].split("-")[1], seed))
@@ -219,8 +225,8 @@ def test_a_distilled_run_comes_last_and_has_the_teacher_of_its_seed(monkeypatch,
     report = heads.run(path, ["questions"], 2)
     assert asked[-2:] == [("bert", 1), learned[1]]  # another process has no teacher yet
     rows = heads.summary(report)
-    mean = pytest.approx(0.415)
-    assert rows["questions"]["distilled"] == {"mean": mean, "runs": [0.41, 0.42], "seconds": 3}
+    row = {"mean": pytest.approx(0.415), "runs": [0.41, 0.42], "seconds": 3.0}
+    assert rows["questions"]["distilled"] == row
     assert rows["questions"]["retention"] == heads.retention(rows) == pytest.approx(0.8)
     figures = heads.figures(report, "questions", 0.4)
     assert set(figures) == {"bert", "distilbert", "baseline", "live"}
