@@ -21,6 +21,7 @@ LOAD = """
 import json
 from datasets import disable_progress_bars
 from helpers.data import hub
+from helpers.ready_made import fine_tuned
 disable_progress_bars()
 def told(name, **more):
     found = hub.load(name, **more)
@@ -39,7 +40,8 @@ from datasets import load_dataset
 from transformers import AutoModel, AutoTokenizer
 from helpers.checkpoints import bert, distilbert
 from helpers.data import hub
-tuned = [distilbert("full", task=task) for task in ("sentiment", "questions")]
+from helpers.ready_made import fine_tuned
+tuned = [fine_tuned(task, "full") for task in ("sentiment", "questions")]
 for place in (bert("full"), distilbert("full"), *tuned):
     for at in (place.revision, None):
         tokenizer = AutoTokenizer.from_pretrained(place, revision=at)
