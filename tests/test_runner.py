@@ -290,7 +290,7 @@ def smoke(tmp_path_factory):
         env={**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
     )
     written = set(checkout.rglob("*")) - set(before)
     for path in before:
