@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import numpy as np
@@ -30,6 +31,7 @@ ENGINES = [
 ]
 
 
+@functools.cache  # the first fresh head of a process is drawn unlike the later ones
 def load(head):
     torch.manual_seed(0)
     kind = getattr(transformers, f"DistilBert{head}")
