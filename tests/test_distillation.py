@@ -329,7 +329,9 @@ def test_the_comparison_of_steps_measures_all_four_cases(pair, tokenizer):
     for precision in ("fp32", "bf16"):
         for positions in ("all", "masked"):
             row = report[precision][positions]
-            assert row["speedup"] > 0.5
+            # how much faster is for `make bench`, on a quiet machine: here others are at work
+            low, high = row["speedup_quartiles"]
+            assert 0 < low <= row["speedup"] <= high
             assert row["memory_ratio"] > 0
             assert row["loss_difference"] < (1e-4 if precision == "fp32" else 0.02)
 

@@ -91,7 +91,8 @@ def train(
         whole = Path(folder) / "model"
         trainer.save_model(str(whole))
         trainer.data_collator.tokenizer.save_pretrained(whole)
-        note = {"head": head, "recipe": asdict(recipe), "scores": found, **(about or {})}
+        note = {"head": head, "recipe": asdict(recipe), "scores": found, "columns": {}}
+        note |= about or {}
         note |= {"rows": {split: len(rows) for split, rows in sets.items()}}
         (whole / ABOUT).write_text(json.dumps(note, indent=1), encoding="utf8")
         if output.exists():
