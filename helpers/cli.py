@@ -17,9 +17,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from helpers import pretraining, profiles
-from helpers.errors import WorkbookError
-from helpers.session import quiet_and_offline
+from helpers.core import profiles
+from helpers.core.errors import WorkbookError
+from helpers.core.session import quiet_and_offline
+from helpers.distillation import pretraining
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -116,7 +117,7 @@ def data_command(baselines: bool) -> None:
     from helpers import data
 
     if baselines:
-        from helpers import baselines as plain
+        from helpers.training import baselines as plain
 
         report = {"baselines": plain.baselines(), "controls": plain.controls()}
         click.echo(json.dumps(report, indent=1))
@@ -133,7 +134,7 @@ def data_command(baselines: bool) -> None:
 def doctor() -> None:
     """Say what this machine has, and what to do about each red line."""
     from helpers.core import screen
-    from helpers.core.doctor import RED, examine
+    from helpers.doctor import RED, examine
 
     findings = list(examine())
     screen.findings(findings)
@@ -222,7 +223,7 @@ def _bar(keys: Sequence[str], label: str) -> Iterator[Callable[[str], None]]:
 @STORED
 def ablation(seeds: int, profile: str, steps: int | None, output: Path | None) -> None:
     """Train without each loss in turn, store what it costs; a second call goes on."""
-    from helpers import ablation as room
+    from helpers.distillation import ablation as room
 
     quiet_and_offline(profile)
     with _bar(room.keys(seeds), "students") as done:
@@ -249,8 +250,8 @@ def heads(
     output: Path | None,
 ) -> None:
     """Fine-tune every head, teacher and student; a second call goes on."""
-    from helpers import heads as room
-    from helpers.tasks import TASKS
+    from helpers.data.tasks import TASKS
+    from helpers.training import results as room
 
     quiet_and_offline(profile)
     names = tasks or tuple(TASKS)
@@ -271,7 +272,7 @@ def heads(
 @STORED
 def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
     """Remove every attention head in turn, then many; a second call goes on."""
-    from helpers import head_ablation as room
+    from helpers.attention import head_ablation as room
 
     quiet_and_offline(profile)
     with _bar(room.keys(seeds, profile), "removals") as done:
@@ -290,7 +291,9 @@ def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
 @click.argument("head")
 @click.argument("file", type=str)
 @click.option("--output", type=FOLDER, required=True, help="A new folder.")
-@click.option("--columns", default="", help='Such as \'{"text": "v2", "label": "v1"}\'.')
+@click.option(
+    "--columns", default="", help='Such as \'{"text": "v2", "label": "v1"}\'.'
+)
 @click.option("--label-names", default="", help='Such as \'["bad", "good"]\'.')
 @click.option("--encoding", default="", help="Default: UTF-8.")
 @click.option("--epochs", type=float, default=0, help="Default: the recipe's.")
@@ -312,12 +315,18 @@ def fine_tune(
 
     quiet_and_offline(profile)
     if head not in own_model.SCORES:
-        raise WorkbookError(f"no head is {head!r}; there are {', '.join(own_model.SCORES)}")
-    rows = own.load(file, head, columns=columns, label_names=label_names, encoding=encoding)
+        raise WorkbookError(
+            f"no head is {head!r}; there are {', '.join(own_model.SCORES)}"
+        )
+    rows = own.load(
+        file, head, columns=columns, label_names=label_names, encoding=encoding
+    )
     sets = splits.held_out(rows, file)
     how = own_model.recipe_for(head, profile, epochs, learning_rate)
     train, test = (len(sets[split]) for split in ("train", "test"))
-    click.echo(f"{train:,} rows to learn from, {test:,} held out, {how.epochs:g} epochs")
+    click.echo(
+        f"{train:,} rows to learn from, {test:,} held out, {how.epochs:g} epochs"
+    )
     model = checkpoints.distilbert(profile)
     about = {"columns": said("COLUMNS", columns) or {}}
     found = own_model.train(head, sets, model, how, output, seed, click.echo, about)
@@ -334,7 +343,12 @@ def fine_tune(
 @click.option("--encoding", default="", help="Default: UTF-8.")
 @click.option("--batch-size", default=32)
 def predict(
-    folder: Path, file: str, output: Path | None, columns: str, encoding: str, batch_size: int
+    folder: Path,
+    file: str,
+    output: Path | None,
+    columns: str,
+    encoding: str,
+    batch_size: int,
 ) -> None:
     """Label the rows of FILE with the model in FOLDER, however many they are."""
     from helpers.data.columns import said
@@ -414,8 +428,8 @@ def prefetch(
 @OUTPUT
 def bench(repeats: int, output: Path) -> None:
     """Measure the workbook's own code against the plain way, both in one run."""
-    from helpers import benchmark_report
     from helpers.core.cache import write_json
+    from helpers.speed_and_size import benchmark_report
 
     quiet_and_offline("classroom")
     report = benchmark_report.measure(repeats, lambda line: click.echo(line, err=True))
@@ -430,7 +444,7 @@ def bench(repeats: int, output: Path) -> None:
 @click.option("--quick", is_flag=True, help="Tiny models, on any machine.")
 def flash_bench(output: Path | None, minutes: float, quick: bool) -> None:
     """Hold every attention back end against float64, then time them on a GPU."""
-    from helpers import flash_bench as room
+    from helpers.flash_attention import flash_bench as room
 
     quiet_and_offline("classroom")
     path = output or room.STORED

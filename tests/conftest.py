@@ -69,11 +69,13 @@ def recorded(request):
     """The values that the committed notebook, a test module's `NOTEBOOK`, left behind."""
     import nbformat
 
-    from helpers.session import RECORD_MIME
+    from helpers.core.session import RECORD_MIME
 
     cells = nbformat.read(request.module.NOTEBOOK, as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    found = [o["data"][RECORD_MIME] for o in outputs if RECORD_MIME in o.get("data", {})]
+    found = [
+        o["data"][RECORD_MIME] for o in outputs if RECORD_MIME in o.get("data", {})
+    ]
     assert len(found) == 1, "the notebook records its results exactly once"
     return found[0]["values"]
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from helpers import ablation
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
+from helpers.distillation import ablation
 
 
 def point(step, seconds, loss):

@@ -8,11 +8,15 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from helpers import attention
-from helpers import attention_patterns as numbers
-from helpers.errors import WorkbookError
+from helpers.attention import maps as attention
+from helpers.attention import patterns as numbers
+from helpers.core.errors import WorkbookError
 
-TEXTS = ["The lift was silent.", "Nobody spoke in the lift, and the lift spoke to nobody.", "Rye."]
+TEXTS = [
+    "The lift was silent.",
+    "Nobody spoke in the lift, and the lift spoke to nobody.",
+    "Rye.",
+]
 PAIRS = [("Who spoke?", "Nobody spoke in the lift."), ("Is it rye?", "Yes, rye.")]
 PATTERNS = ["next", "previous", "itself", "[CLS]", "[SEP]", "same word"]
 PAD, CLS, SEP = 0, 1, 2
@@ -43,7 +47,9 @@ def test_entropy_counts_bits_and_takes_nothing_for_zero():
     rows = random_weights(2, 3, 4, 4)
     rows[0, 0, 0] = [1, 0, 0, 0]
     rows[0, 0, 1] = 0.25
-    expected = [-sum(w * math.log2(w) for w in row if w > 0) for row in rows.reshape(-1, 4)]
+    expected = [
+        -sum(w * math.log2(w) for w in row if w > 0) for row in rows.reshape(-1, 4)
+    ]
     assert np.allclose(numbers.entropy(rows).ravel(), expected)
     assert numbers.entropy(rows)[0, 0, :2].tolist() == [0, 2]
 
@@ -53,7 +59,10 @@ def test_rollout_multiplies_the_layers_with_their_residuals():
     expected = np.eye(5)
     for layer in range(3):
         mixed = np.array(
-            [[(weights[layer, :, i, j].mean() + (i == j)) / 2 for j in range(5)] for i in range(5)]
+            [
+                [(weights[layer, :, i, j].mean() + (i == j)) / 2 for j in range(5)]
+                for i in range(5)
+            ]
         )
         expected = np.array(
             [
@@ -120,7 +129,9 @@ def test_even_attention_is_at_chance_in_every_pattern():
 
 
 def test_a_pattern_that_cannot_be_is_left_out():
-    one = numbers.places(np.array([[CLS, 7, SEP]]), np.ones((1, 3)), [CLS, SEP], {"[CLS]": CLS})
+    one = numbers.places(
+        np.array([[CLS, 7, SEP]]), np.ones((1, 3)), [CLS, SEP], {"[CLS]": CLS}
+    )
     measured = numbers.patterns(random_weights(1, 1, 1, 3, 3), one, np.ones((1, 3)))
     assert list(measured) == ["itself", "[CLS]"]
 
@@ -169,7 +180,9 @@ def test_maps_are_the_librarys_and_rows_sum_to_one(model, batch):
     sums = weights.sum(-1).transpose(2, 3)  # (layers, B, S, heads)
     assert torch.allclose(sums[:, real], torch.tensor(1.0), atol=1e-5)
     assert not weights.transpose(2, 3)[:, ~real].any(), "a padded query has no row"
-    assert not weights.permute(0, 1, 4, 2, 3)[:, ~real].any(), "a padded key is not looked at"
+    assert not weights.permute(0, 1, 4, 2, 3)[:, ~real].any(), (
+        "a padded key is not looked at"
+    )
     with attention.eager(model), torch.no_grad():
         own = model(**fitting(model, batch), output_attentions=True).attentions
     for b, length in enumerate(real.sum(1).tolist()):
@@ -178,11 +191,17 @@ def test_maps_are_the_librarys_and_rows_sum_to_one(model, batch):
 
 
 def fitting(model, batch):
-    return {k: v for k, v in batch.items() if k != "token_type_ids" or "Distil" not in str(model)}
+    return {
+        k: v
+        for k, v in batch.items()
+        if k != "token_type_ids" or "Distil" not in str(model)
+    }
 
 
 def test_the_bare_encoder_gives_the_same(model, batch):
-    assert torch.equal(attention.maps(model, batch), attention.maps(model.base_model, batch))
+    assert torch.equal(
+        attention.maps(model, batch), attention.maps(model.base_model, batch)
+    )
 
 
 def test_the_model_is_left_as_it_was(model, batch):
@@ -240,7 +259,9 @@ def test_a_head_that_is_ablated_is_a_slice_of_zero_weights(model, batch):
     assert torch.equal(model(**given).logits, intact), "a hook is left behind"
     weights, state = model.state_dict(), {}
     for layer, heads in gone.items():
-        name = {"bert": "output.dense", "distilbert": "out_lin"}[model.config.model_type]
+        name = {"bert": "output.dense", "distilbert": "out_lin"}[
+            model.config.model_type
+        ]
         (key,) = [k for k in weights if f"layer.{layer}.attention.{name}.weight" in k]
         state[key] = weights[key].clone()
         for head in heads:
@@ -255,7 +276,9 @@ def test_heads_above_the_ablated_ones_see_it_and_those_below_do_not(model, batch
     intact = attention.maps(model, batch)
     with attention.without_heads(model, {1: range(12)}):
         ablated = attention.maps(model, batch)
-    assert torch.equal(ablated[:2], intact[:2]), "weights are made before the output is silenced"
+    assert torch.equal(ablated[:2], intact[:2]), (
+        "weights are made before the output is silenced"
+    )
     assert (ablated[2] - intact[2]).abs().max() > 0.01
 
 
@@ -266,14 +289,23 @@ def test_ablation_leaves_no_hook_when_something_raises(model):
         attention.without_heads(model, {0: [1]}),
     ):
         raise ValueError(hooks(model))
-    for wrong, message in (({9: [0]}, "no layer 9"), ({0: [12]}, "no head 12"), ({0: [-1]}, "-1")):
-        with pytest.raises(WorkbookError, match=message), attention.without_heads(model, wrong):
+    for wrong, message in (
+        ({9: [0]}, "no layer 9"),
+        ({0: [12]}, "no head 12"),
+        ({0: [-1]}, "-1"),
+    ):
+        with (
+            pytest.raises(WorkbookError, match=message),
+            attention.without_heads(model, wrong),
+        ):
             pass
     assert hooks(model) == before
 
 
 def hooks(model):
-    return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in model.modules())
+    return sum(
+        len(m._forward_pre_hooks) + len(m._forward_hooks) for m in model.modules()
+    )
 
 
 def test_reading_a_sentence(model, tokenizer):
@@ -281,16 +313,22 @@ def test_reading_a_sentence(model, tokenizer):
     assert sentence.tokens == ["[CLS]", "hello", ",", "[", "world", "]", "!", "[SEP]"]
     assert sentence.weights.shape[1:] == (12, 8, 8)
     assert sentence.second is None
-    assert len(attention.read(model, tokenizer, "word " * 50, max_length=20).tokens) == 20
+    assert (
+        len(attention.read(model, tokenizer, "word " * 50, max_length=20).tokens) == 20
+    )
 
 
 def test_reading_a_pair(bert_model, distilbert_model, tokenizer):
     sentence = attention.read(bert_model, tokenizer, *PAIRS[0])
     assert sentence.tokens[: sentence.second] == ["[CLS]", "who", "spoke", "?", "[SEP]"]
     typed = attention.maps(bert_model, tokenizer(*PAIRS[0], return_tensors="pt"))[:, 0]
-    assert np.allclose(sentence.weights, typed, atol=1e-6), "BERT is told which text is which"
+    assert np.allclose(sentence.weights, typed, atol=1e-6), (
+        "BERT is told which text is which"
+    )
     untyped = {
-        k: v for k, v in tokenizer(*PAIRS[0], return_tensors="pt").items() if "type" not in k
+        k: v
+        for k, v in tokenizer(*PAIRS[0], return_tensors="pt").items()
+        if "type" not in k
     }
     assert not np.allclose(attention.maps(bert_model, untyped)[:, 0], typed, atol=1e-3)
     assert attention.read(distilbert_model, tokenizer, *PAIRS[0]).second == 5
@@ -298,7 +336,11 @@ def test_reading_a_pair(bert_model, distilbert_model, tokenizer):
 
 @pytest.mark.parametrize(
     ("texts", "message"),
-    [(("",), "the text is empty"), (("\u200b ",), "the text is"), (("a", " "), "the second text")],
+    [
+        (("",), "the text is empty"),
+        (("\u200b ",), "the text is"),
+        (("a", " "), "the second text"),
+    ],
 )
 def test_a_text_without_a_word_is_refused(distilbert_model, tokenizer, texts, message):
     with pytest.raises(WorkbookError, match=message):
@@ -318,12 +360,17 @@ def test_measuring_does_not_depend_on_the_batches(model, tokenizer):
     words = tokenizer.tokenize(" ".join(TEXTS))
     assert whole["itself"].tokens == len(words)
     assert whole["next"].tokens == len(words) - len(TEXTS)
-    assert whole["same word"].tokens == 8, "nobody, spoke, the, lift, twice each in one text"
+    assert whole["same word"].tokens == 8, (
+        "nobody, spoke, the, lift, twice each in one text"
+    )
 
 
 def test_some_head_attends_to_a_neighbour(bert_model, tokenizer):
     measured = attention.measure(bert_model, tokenizer, TEXTS)
-    assert measured["previous"].times_chance.max() > 5 or measured["next"].times_chance.max() > 5
+    assert (
+        measured["previous"].times_chance.max() > 5
+        or measured["next"].times_chance.max() > 5
+    )
 
 
 def test_pairs_have_another_text(bert_model, tokenizer):
@@ -333,15 +380,21 @@ def test_pairs_have_another_text(bert_model, tokenizer):
     assert other.weight.shape == (6, 12)
 
 
-def test_wrong_input_gets_one_clear_line(distilbert_model, tokenizer, batch, monkeypatch):
+def test_wrong_input_gets_one_clear_line(
+    distilbert_model, tokenizer, batch, monkeypatch
+):
     with pytest.raises(WorkbookError, match="attention_mask"):
         attention.maps(distilbert_model, {"input_ids": batch["input_ids"]})
-    with pytest.raises(WorkbookError, match="Linear is neither a BERT nor a DistilBERT"):
+    with pytest.raises(
+        WorkbookError, match="Linear is neither a BERT nor a DistilBERT"
+    ):
         attention.maps(torch.nn.Linear(2, 2), batch)
     for texts in ([], ["one", ("a", "b")]):
         with pytest.raises(WorkbookError, match="all texts or all pairs"):
             attention.measure(distilbert_model, tokenizer, texts)
     # what SDPA does today, should "eager" ever be refused
-    monkeypatch.setattr(distilbert_model.distilbert, "set_attn_implementation", lambda name: None)
+    monkeypatch.setattr(
+        distilbert_model.distilbert, "set_attn_implementation", lambda name: None
+    )
     with pytest.raises(WorkbookError, match="gave no attention maps"):
         attention.maps(distilbert_model, batch)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers import attention
-from helpers.attention import Neurons, Sentence
-from helpers.attention_frames import LIBRARIES, VENDOR, unpack
-from helpers.attention_views import (
+from helpers.attention import maps as attention
+from helpers.attention.frames import LIBRARIES, VENDOR, unpack
+from helpers.attention.maps import Neurons, Sentence
+from helpers.attention.views import (
     LIMIT,
     _neuron_page,
     head_view,
@@ -24,7 +24,7 @@ from helpers.attention_views import (
     neuron_view,
     weigh,
 )
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
 
 TEXT = "The animal did not cross because it was tired."  # 12 tokens
 PAIR = ("Who spoke?", "Nobody spoke in the lift.")

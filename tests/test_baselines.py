@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from helpers import baselines
+from helpers.training import baselines
 
 
 @pytest.fixture(scope="module")

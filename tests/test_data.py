@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from helpers import data
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
 
 ROWS = {name: {s: list(data.rows(name, s)) for s in data.SPLITS} for name in data.NAMES}
 LEAST = {  # (train, test)
@@ -33,7 +33,9 @@ def once(name, split):
     longest = {}
     for row in ROWS[name][split]:
         key = row["id"].split("-")[0] if name == "next" else row["id"]
-        if key not in longest or len(written(name, row)) > len(written(name, longest[key])):
+        if key not in longest or len(written(name, row)) > len(
+            written(name, longest[key])
+        ):
             longest[key] = row
     return list(longest.values())
 
@@ -111,7 +113,9 @@ def test_no_two_texts_share_more_than_60_percent_of_their_trigrams(name):
 
 @each
 def test_no_near_duplicate_stands_across_the_splits(name):
-    train, test = ([trigrams(written(name, r)) for r in once(name, s)] for s in data.SPLITS)
+    train, test = (
+        [trigrams(written(name, r)) for r in once(name, s)] for s in data.SPLITS
+    )
     for found in test:
         for other in train:
             assert len(found & other) <= 0.5 * min(len(found), len(other))
@@ -145,7 +149,14 @@ def test_no_class_has_under_half_its_fair_share(name, label, split):
     counts = collections.Counter(row[label] for row in ROWS[name][split])
     fair = len(ROWS[name][split]) / len(counts)
     assert min(counts.values()) >= fair / 2, counts
-    expected = {"sentiment": 2, "stars": 5, "topic": 6, "style": 2, "label": 4, "relation": 3}
+    expected = {
+        "sentiment": 2,
+        "stars": 5,
+        "topic": 6,
+        "style": 2,
+        "label": 4,
+        "relation": 3,
+    }
     assert len(counts) == expected[label]
 
 
@@ -155,19 +166,31 @@ def test_aspects_entities_and_scores_are_spread(split):
     for aspect in data.ASPECTS:
         share = sum(aspect in row["aspects"] for row in reviews) / len(reviews)
         assert 0.15 <= share <= 0.5, aspect
-    assert all(1 <= len(set(row["aspects"])) == len(row["aspects"]) <= 3 for row in reviews)
-    kinds = collections.Counter(
-        tag[2:] for row in ROWS["entities"][split] for tag in row["tags"] if tag.startswith("B-")
+    assert all(
+        1 <= len(set(row["aspects"])) == len(row["aspects"]) <= 3 for row in reviews
     )
-    assert min(kinds[kind] for kind in data.KINDS) >= sum(kinds.values()) / len(data.KINDS) / 2
-    bins = collections.Counter(min(4, int(row["score"])) for row in ROWS["pairs"][split])
+    kinds = collections.Counter(
+        tag[2:]
+        for row in ROWS["entities"][split]
+        for tag in row["tags"]
+        if tag.startswith("B-")
+    )
+    assert (
+        min(kinds[kind] for kind in data.KINDS)
+        >= sum(kinds.values()) / len(data.KINDS) / 2
+    )
+    bins = collections.Counter(
+        min(4, int(row["score"])) for row in ROWS["pairs"][split]
+    )
     assert min(bins[i] for i in range(5)) >= len(ROWS["pairs"][split]) / 5 / 2
 
 
 def test_sentiment_agrees_with_stars():
     for row in both("reviews"):
         if row["stars"] != 3:
-            assert row["sentiment"] == ("positive" if row["stars"] > 3 else "negative"), row
+            assert row["sentiment"] == (
+                "positive" if row["stars"] > 3 else "negative"
+            ), row
 
 
 def test_tags_are_valid_bio():
@@ -189,7 +212,10 @@ def test_offsets_are_exact():
 def test_an_answer_is_no_part_of_a_longer_word():
     for row in both("questions"):
         for text, start in zip(*row["answers"].values(), strict=True):
-            around = row["context"][max(0, start - 1) : start], row["context"][start + len(text) :]
+            around = (
+                row["context"][max(0, start - 1) : start],
+                row["context"][start + len(text) :],
+            )
             assert not around[0].isalnum()
             assert not around[1][:1].isalnum()
 
@@ -205,8 +231,12 @@ def test_every_passage_has_its_questions_a_fifth_without_answer():
 
 def test_plausible_answers_stand_in_the_passage():
     for split in data.SPLITS:
-        articles = json.loads((data.DATA / "questions" / f"{split}.json").read_text())["data"]
-        for question in [q for a in articles for p in a["paragraphs"] for q in p["qas"]]:
+        articles = json.loads((data.DATA / "questions" / f"{split}.json").read_text())[
+            "data"
+        ]
+        for question in [
+            q for a in articles for p in a["paragraphs"] for q in p["qas"]
+        ]:
             assert question["is_impossible"] is (question["answers"] == [])
             assert bool(question.get("plausible_answers")) is question["is_impossible"]
 
@@ -217,7 +247,9 @@ def test_no_test_passage_leaks_into_any_training_set():
         for row in ROWS[name]["train"]:
             found = trigrams(written(name, row))
             if len(found) >= 6:
-                assert max(len(found & passage) for passage in held_out) <= 0.4 * len(found), row
+                assert max(len(found & passage) for passage in held_out) <= 0.4 * len(
+                    found
+                ), row
 
 
 @pytest.mark.parametrize(("name", "most"), [("next", 25), ("endings", 9)])
@@ -237,11 +269,15 @@ def test_every_next_sentence_is_right_once_and_wrong_three_times():
         ]
         counts = collections.Counter(places)
         sentences = {place[:3] for place in places}
-        assert all((counts[(*s, True)], counts[(*s, False)]) == (1, 3) for s in sentences)
+        assert all(
+            (counts[(*s, True)], counts[(*s, False)]) == (1, 3) for s in sentences
+        )
 
 
 def test_a_passage_stays_on_one_side():
-    passages = [{row["id"].split("-")[0] for row in ROWS["next"][s]} for s in data.SPLITS]
+    passages = [
+        {row["id"].split("-")[0] for row in ROWS["next"][s]} for s in data.SPLITS
+    ]
     assert not passages[0] & passages[1]
 
 
@@ -252,11 +288,15 @@ def test_both_styles_of_review_hold_every_topic_star_and_aspect():
             assert {(r["topic"], r["stars"]) for r in rows} == {
                 (topic, stars) for topic in data.TOPICS for stars in range(1, 6)
             }
-            assert {aspect for row in rows for aspect in row["aspects"]} == set(data.ASPECTS)
+            assert {aspect for row in rows for aspect in row["aspects"]} == set(
+                data.ASPECTS
+            )
 
 
 def test_a_group_of_endings_stays_on_one_side():
-    groups = [{row["id"].split("-")[0] for row in ROWS["endings"][s]} for s in data.SPLITS]
+    groups = [
+        {row["id"].split("-")[0] for row in ROWS["endings"][s]} for s in data.SPLITS
+    ]
     assert not groups[0] & groups[1]
 
 
@@ -270,20 +310,30 @@ def test_the_data_sheet_counts_right():
 def test_passages_follow_the_profile():
     assert len(data.passages("smoke")) == 8
     assert data.passages("classroom") == [row["text"] for row in ROWS["corpus"]["test"]]
-    assert data.passages("classroom", "train") == [r["text"] for r in ROWS["corpus"]["train"]]
+    assert data.passages("classroom", "train") == [
+        r["text"] for r in ROWS["corpus"]["train"]
+    ]
 
 
 def test_bad_requests_and_bad_files_are_one_line(tmp_path, monkeypatch):
-    with pytest.raises(WorkbookError, match="no sample set is called 'review'; there are corpus"):
+    with pytest.raises(
+        WorkbookError, match="no sample set is called 'review'; there are corpus"
+    ):
         data.load("review")
-    with pytest.raises(WorkbookError, match="split is 'dev'; it must be 'train' or 'test'"):
+    with pytest.raises(
+        WorkbookError, match="split is 'dev'; it must be 'train' or 'test'"
+    ):
         data.passages("smoke", "dev")
     monkeypatch.setattr(data, "DATA", tmp_path)
     with pytest.raises(WorkbookError, match="git checkout data"):
         data.passages("smoke")
     (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "test.jsonl").write_text('{"id": "a", "text": "fine"}\n["text"]\n')
-    with pytest.raises(WorkbookError, match="line 2: expected one JSON object with an 'id'"):
+    (tmp_path / "corpus" / "test.jsonl").write_text(
+        '{"id": "a", "text": "fine"}\n["text"]\n'
+    )
+    with pytest.raises(
+        WorkbookError, match="line 2: expected one JSON object with an 'id'"
+    ):
         data.passages("smoke")
     (tmp_path / "questions").mkdir()
     (tmp_path / "questions" / "train.json").write_text("[]")
@@ -295,5 +345,8 @@ def test_the_command_shows_counts_and_three_examples_of_each(workbook):
     done = workbook("data")
     assert done.returncode == 0, done.stderr
     for name in data.NAMES:
-        assert f"{name}: {len(ROWS[name]['train']):,} + {len(ROWS[name]['test']):,}" in done.stdout
+        assert (
+            f"{name}: {len(ROWS[name]['train']):,} + {len(ROWS[name]['test']):,}"
+            in done.stdout
+        )
     assert done.stdout.count("\n  - ") == 3 * len(data.NAMES)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import data, own_files, tasks
-from helpers.data import schemas
+from helpers import data, own_files
+from helpers.core.errors import WorkbookError
+from helpers.data import schemas, tasks
 from helpers.data.conll import from_spans, to_bio
 from helpers.data.own import load
-from helpers.errors import WorkbookError
 
 TEXTS = [f"sentence number {n} is here" for n in range(12)]
 MOODS = ["bad", "good"] * 6
@@ -56,7 +56,11 @@ def values(rows, column):
     """A column, its labels by name."""
     feature = rows.features[column]
     names = getattr(getattr(feature, "feature", feature), "names", None)
-    back = (lambda v: [names[n] for n in v] if isinstance(v, list) else names[v]) if names else None
+    back = (
+        (lambda v: [names[n] for n in v] if isinstance(v, list) else names[v])
+        if names
+        else None
+    )
     return [back(value) if back else value for value in rows[column]]
 
 
@@ -364,7 +368,9 @@ def test_entities_keep_their_borders_in_every_scheme():
 
 
 def test_spans_may_end_inside_of_a_word():
-    tokens, tags = from_spans("Oslo's (a) sea", [{"start": 0, "end": 4, "label": "LOC"}])
+    tokens, tags = from_spans(
+        "Oslo's (a) sea", [{"start": 0, "end": 4, "label": "LOC"}]
+    )
     assert tokens == ["Oslo", "'", "s", "(", "a", ")", "sea"]
     assert tags == ["B-LOC", *["O"] * 6]
     assert from_spans("Berlinale", [[0, 6, "x"]]) == (["Berlin", "ale"], ["B-x", "O"])
@@ -374,13 +380,17 @@ def test_spans_may_end_inside_of_a_word():
 def test_what_datasets_and_archives_hold_is_read(way, tmp_path, capsys):
     names = datasets.ClassLabel(names=["neg", "pos"])
     features = datasets.Features({"text": datasets.Value("string"), "label": names})
-    rows = datasets.Dataset.from_dict({"text": TEXTS, "label": [0, 1] * 6}, features=features)
+    rows = datasets.Dataset.from_dict(
+        {"text": TEXTS, "label": [0, 1] * 6}, features=features
+    )
     path = tmp_path / {"parquet": "a.parquet", "zip": "a.zip"}.get(way, "folder")
     if way == "parquet":
         rows.to_parquet(path)
     elif way == "zip":
         with zipfile.ZipFile(path, "w") as packed:
-            packed.writestr("in/a.csv", PLAIN.replace("bad", "neg").replace("good", "pos"))
+            packed.writestr(
+                "in/a.csv", PLAIN.replace("bad", "neg").replace("good", "pos")
+            )
     else:
         sets = datasets.DatasetDict(train=rows, test=rows.select(range(2)))
         (sets if way == "two splits" else rows).save_to_disk(path)
@@ -398,7 +408,9 @@ def test_excel_is_read_where_pandas_can_and_said_otherwise(tmp_path):
         with zipfile.ZipFile(path, "w") as packed:
             packed.writestr("[Content_Types].xml", "")
             packed.writestr("xl/workbook.xml", "")
-        with pytest.raises(WorkbookError, match=r"`pip install openpyxl` once, or in Excel 'Save"):
+        with pytest.raises(
+            WorkbookError, match=r"`pip install openpyxl` once, or in Excel 'Save"
+        ):
             load(path, "classification")
     else:
         book = openpyxl.Workbook()
@@ -423,9 +435,13 @@ def test_a_path_that_is_there_is_that_path(tmp_path, monkeypatch):
         "my data/*.txt",
     ):
         assert load(name, "corpus")["text"][:] == TEXTS
-    with pytest.raises(WorkbookError, match=r"no such file; in my data there is 'new \[v2\]\.txt'"):
+    with pytest.raises(
+        WorkbookError, match=r"no such file; in my data there is 'new \[v2\]\.txt'"
+    ):
         load("my data/neu.txt", "corpus")
-    with pytest.raises(WorkbookError, match=r"a folder; expected one file of it \('new \[v2\]"):
+    with pytest.raises(
+        WorkbookError, match=r"a folder; expected one file of it \('new \[v2\]"
+    ):
         load("my data", "corpus")
 
 
@@ -449,14 +465,22 @@ def test_every_sample_set_is_an_own_file_too(name, head, columns):
     written = list(data.rows(name, "train"))
     for column in own.column_names:
         raw = [row[(columns or {}).get(column, column)] for row in written]
-        assert (values(own, column)) == (pytest.approx(raw) if column == "score" else raw)
+        assert (values(own, column)) == (
+            pytest.approx(raw) if column == "score" else raw
+        )
 
 
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0\ufeff")
 TEXT = st.text(LETTERS, min_size=1, max_size=30).filter(str.strip)
-TRICKY = st.sampled_from(['wa,"b"', "wa\r\nb", 'wx""', "wa;b|c\t", "w😀", "w\u2028x", '"q"'])
-ROWS = st.lists(TEXT | TRICKY, min_size=10, max_size=14, unique_by=lambda t: t.casefold())
-tries = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+TRICKY = st.sampled_from(
+    ['wa,"b"', "wa\r\nb", 'wx""', "wa;b|c\t", "w😀", "w\u2028x", '"q"']
+)
+ROWS = st.lists(
+    TEXT | TRICKY, min_size=10, max_size=14, unique_by=lambda t: t.casefold()
+)
+tries = settings(
+    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @tries
@@ -498,7 +522,9 @@ def test_whatever_is_put_in_a_file_the_answer_is_rows_or_one_line(name, head, dr
     raw = bytearray(GOOD[name].encode())
     for _ in range(drawn.draw(st.integers(0, 3))):
         at = drawn.draw(st.integers(0, len(raw)))
-        raw[at : at + drawn.draw(st.integers(0, 9))] = drawn.draw(JUNK | st.binary(max_size=5))
+        raw[at : at + drawn.draw(st.integers(0, 9))] = drawn.draw(
+            JUNK | st.binary(max_size=5)
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(raw)

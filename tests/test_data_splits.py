@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 from datasets import Dataset
 
-from helpers import tasks
+from helpers.core.errors import WorkbookError
+from helpers.data import tasks
 from helpers.data.schemas import features
 from helpers.data.splits import affordable, fewer, held_out
-from helpers.errors import WorkbookError
 
 
 def classified(labels, texts=None):
@@ -32,7 +32,9 @@ def test_a_fifth_is_held_out_the_same_every_time():
         "train": {"good": 20, "bad": 20},
         "test": {"good": 5, "bad": 5},
     }
-    assert sorted([*sets["train"]["text"], *sets["test"]["text"]]) == sorted(rows["text"])
+    assert sorted([*sets["train"]["text"], *sets["test"]["text"]]) == sorted(
+        rows["text"]
+    )
     assert 3 < sum(sets["train"]["label"][:10]) < 7  # no longer sorted by label
     assert held_out(rows, "a.csv")["test"]["text"][:] == sets["test"]["text"][:]
 
@@ -40,13 +42,18 @@ def test_a_fifth_is_held_out_the_same_every_time():
 def test_equal_texts_stay_on_one_side():
     texts = [f"{'THE ' if n % 2 else 'the  '}text {n // 4}" for n in range(200)]
     sets = held_out(classified(["good", "bad"] * 100, texts), "a.csv")
-    sides = [{" ".join(text.lower().split()) for text in part["text"]} for part in sets.values()]
+    sides = [
+        {" ".join(text.lower().split()) for text in part["text"]}
+        for part in sets.values()
+    ]
     assert not sides[0] & sides[1]
     assert [len(side) for side in sides] == [40, 10]
 
 
 def test_a_text_of_most_rows_is_not_held_out():
-    sets = held_out(classified(["x", "y"] * 50, ["ok"] * 60 + list("abcdefgh") * 5), "a.csv")
+    sets = held_out(
+        classified(["x", "y"] * 50, ["ok"] * 60 + list("abcdefgh") * 5), "a.csv"
+    )
     assert "ok" not in sets["test"]["text"]
     assert 5 <= len(sets["test"]) <= 20
 
@@ -60,7 +67,9 @@ def test_a_text_of_most_rows_is_not_held_out():
         ({f"c{n}": 2 for n in range(20)}, {f"c{n}": 1 for n in range(8)}, "and 4 more"),
     ],
 )
-def test_every_class_is_on_both_sides_or_kept_in_train_and_said(count, held, told, capsys):
+def test_every_class_is_on_both_sides_or_kept_in_train_and_said(
+    count, held, told, capsys
+):
     rows = classified([name for name, n in count.items() for _ in range(n)])
     sets = held_out(rows, "folder/a.csv")
     found = kinds(sets["test"])
@@ -84,18 +93,27 @@ def test_fewer_rows_have_every_class_too(seed):
 
 def test_the_beginning_of_each_side_has_every_class():
     sets = held_out(classified(["a"] * 190 + ["b"] * 6 + ["c"] * 4), "a.csv")
-    assert [set(kinds(part.select(range(3)))) for part in sets.values()] == [{"a", "b", "c"}] * 2
+    assert [set(kinds(part.select(range(3)))) for part in sets.values()] == [
+        {"a", "b", "c"}
+    ] * 2
 
 
 def test_rare_labels_kinds_and_numbers_are_on_both_sides():
-    rows = [{"text": f"t {n}", "label": [0, 1] if n < 2 else [0] * (n % 3 > 0)} for n in range(50)]
-    several = held_out(Dataset.from_list(rows, features("multilabel", ["a", "b"])), "a.csv")
+    rows = [
+        {"text": f"t {n}", "label": [0, 1] if n < 2 else [0] * (n % 3 > 0)}
+        for n in range(50)
+    ]
+    several = held_out(
+        Dataset.from_list(rows, features("multilabel", ["a", "b"])), "a.csv"
+    )
     assert [sum(1 in row for row in part["label"]) for part in several.values()] == [
         1,
         1,
     ]
     names = ["O", "B-x", "I-x", "B-y", "I-y"]
-    rows = [{"tokens": [f"w{n}", "."], "tags": [3 if n < 2 else 1, 0]} for n in range(50)]
+    rows = [
+        {"tokens": [f"w{n}", "."], "tags": [3 if n < 2 else 1, 0]} for n in range(50)
+    ]
     words = held_out(Dataset.from_list(rows, features("tokens", names)), "a.bio")
     assert [sum(3 in row for row in part["tags"]) for part in words.values()] == [1, 1]
     rows = [{"text": f"t {n}", "label": float(n)} for n in range(50)]
@@ -128,7 +146,9 @@ def test_rows_on_one_text_stay_together(name):
 def test_what_cannot_be_split_is_one_line():
     rows = tasks.sample(tasks.task("questions"))["train"].select(range(60))
     one = rows.filter(lambda row: row["context"] == rows[0]["context"])
-    with pytest.raises(WorkbookError, match=r"mine\.json: all questions are on one text"):
+    with pytest.raises(
+        WorkbookError, match=r"mine\.json: all questions are on one text"
+    ):
         held_out(one, "mine.json")
     with pytest.raises(WorkbookError, match=r"a\.csv: no class has two texts"):
         held_out(classified([f"c{n}" for n in range(15)]), "a.csv")

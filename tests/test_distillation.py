@@ -25,9 +25,18 @@ from transformers import (
 )
 
 from helpers.cli import main
+from helpers.core.errors import WorkbookError
 from helpers.data import passages
-from helpers.distill_step import compare, original_step, random_batch, workbook_step
-from helpers.distillation import (
+from helpers.data.texts import Masking, Sequences, cut
+from helpers.distillation.distill_step import (
+    compare,
+    original_step,
+    random_batch,
+    workbook_step,
+)
+from helpers.distillation.objective import Objective
+from helpers.distillation.pretraining import RECIPES
+from helpers.distillation.trainer import (
     DistillationTrainer,
     Student,
     as_distilbert,
@@ -36,10 +45,6 @@ from helpers.distillation import (
     training_arguments,
     valid_hidden_states,
 )
-from helpers.errors import WorkbookError
-from helpers.objective import Objective
-from helpers.pretraining import RECIPES
-from helpers.texts import Masking, Sequences, cut
 
 WORKBOOK = ["-m", "helpers.cli", "distill"]
 TWO = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port"]

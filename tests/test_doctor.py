@@ -1,8 +1,9 @@
 """The doctor sees what is wrong, says what to do, and changes nothing."""
 
-from helpers import flash, sources
-from helpers.core import doctor
-from helpers.core.doctor import NOTE, OK, RED
+from helpers import doctor
+from helpers.checkpoints import weights as sources
+from helpers.doctor import NOTE, OK, RED
+from helpers.flash_attention import flash
 
 
 def by_name():
@@ -11,7 +12,14 @@ def by_name():
 
 def test_one_screen_says_it_all(workbook, monkeypatch):
     done, found = workbook("doctor"), by_name()
-    assert {"Python", "versions", "processor", "memory", "GPU", "Chromium"} <= found.keys()
+    assert {
+        "Python",
+        "versions",
+        "processor",
+        "memory",
+        "GPU",
+        "Chromium",
+    } <= found.keys()
     assert {"cache folder", "pocket bert", "pocket distilbert"} <= found.keys()
     assert len(found) <= 24
     assert all(one.advice for one in found.values() if one.status == RED)

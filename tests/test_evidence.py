@@ -5,9 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import baselines, evidence, tasks
+from helpers.data import tasks
+from helpers.training import baselines, evidence
 
-TOPIC, ASPECTS, STARS, ENTITIES = map(tasks.task, ("topic", "aspects", "stars", "entities"))
+TOPIC, ASPECTS, STARS, ENTITIES = map(
+    tasks.task, ("topic", "aspects", "stars", "entities")
+)
 
 
 def predicted(logits, labels):
@@ -15,7 +18,9 @@ def predicted(logits, labels):
 
 
 def test_a_class_counts_where_it_is_right():
-    found = evidence.of_prediction(TOPIC, predicted([[0, 2], [1, 0], [3, 1]], [1, 1, 0]), [])
+    found = evidence.of_prediction(
+        TOPIC, predicted([[0, 2], [1, 0], [3, 1]], [1, 1, 0]), []
+    )
     assert found.tolist() == [1, 0, 1]
     assert evidence.score(TOPIC, found) == pytest.approx(2 / 3)
 
@@ -55,7 +60,9 @@ def test_the_interval_of_an_accuracy_is_the_textbooks():
     mean, low, high = evidence.interval(rows.mean(), drawn)
     error = (0.75 * 0.25 / 200) ** 0.5
     assert mean == 0.75
-    assert (low, high) == pytest.approx((0.75 - 1.96 * error, 0.75 + 1.96 * error), abs=0.012)
+    assert (low, high) == pytest.approx(
+        (0.75 - 1.96 * error, 0.75 + 1.96 * error), abs=0.012
+    )
 
 
 def test_seeds_widen_it_and_equal_rows_narrow_a_difference():
@@ -66,7 +73,10 @@ def test_seeds_widen_it_and_equal_rows_narrow_a_difference():
     apart = evidence.draws(TOPIC, [one], None) - evidence.draws(TOPIC, [other], None)
     assert apart.std() < 0.4 * evidence.draws(TOPIC, [one], None).std()
     seeds = [one, np.zeros(200), np.ones(200)]
-    assert evidence.draws(TOPIC, seeds, None).std() > evidence.draws(TOPIC, [one], None).std()
+    assert (
+        evidence.draws(TOPIC, seeds, None).std()
+        > evidence.draws(TOPIC, [one], None).std()
+    )
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)

@@ -11,10 +11,10 @@ import torch
 import transformers
 from conftest import HEADS
 
-from helpers import exporting
 from helpers.checkpoints import distilbert
+from helpers.core.errors import WorkbookError
 from helpers.data import rows
-from helpers.errors import WorkbookError
+from helpers.speed_and_size import exporting
 
 CLOSE = 1e-4  # the same fp32 arithmetic in another order
 # int8: at least so many equal choices; the mean distance at most so much of the size.

@@ -7,11 +7,12 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from helpers import finetuning, heads, tasks
 from helpers.checkpoints import bert, distilbert
-from helpers.data import schemas
-from helpers.errors import WorkbookError
-from helpers.finetuning import RECIPES, Recipe
+from helpers.core.errors import WorkbookError
+from helpers.data import schemas, tasks
+from helpers.training import finetuning
+from helpers.training import results as heads
+from helpers.training.finetuning import RECIPES, Recipe
 
 SHORT = Recipe(epochs=1, learning_rate=1e-4, steps=2)
 each = pytest.mark.parametrize("name", tasks.TASKS)
@@ -28,18 +29,29 @@ FOUND = {"bert": bert, "distilbert": distilbert}
 def test_a_recipe_follows_its_profile():
     topic, questions = tasks.task("topic"), tasks.task("questions")
     assert finetuning.recipe(topic, kind="bert") == RECIPES["topic"]
-    assert finetuning.recipe(topic) == replace(RECIPES["topic"], epochs=8, learning_rate=3e-4)
+    assert finetuning.recipe(topic) == replace(
+        RECIPES["topic"], epochs=8, learning_rate=3e-4
+    )
     assert finetuning.recipe(topic, "smoke").steps == 2
     full = finetuning.recipe(questions, "full")
     assert full == finetuning.recipe(questions, "full", "bert")
-    assert (full.epochs, full.learning_rate, full.max_length, full.stride) == (3, 5e-5, 384, 128)
+    assert (full.epochs, full.learning_rate, full.max_length, full.stride) == (
+        3,
+        5e-5,
+        384,
+        128,
+    )
     assert finetuning.recipe(tasks.task("pairs"), "full").towers
     with pytest.raises(WorkbookError, match="PROFILE is 'fast'"):
         finetuning.recipe(topic, "fast")
 
 
 def test_steps_are_counted_as_the_trainer_counts_them():
-    task, sets, how = tasks.task("pairs"), few("pairs", 20), Recipe(1.5, 1e-4, batch_size=8)
+    task, sets, how = (
+        tasks.task("pairs"),
+        few("pairs", 20),
+        Recipe(1.5, 1e-4, batch_size=8),
+    )
     trainer = finetuning.fine_tune(task, sets, distilbert(), how, seed=0).trainer
     assert trainer.state.global_step == finetuning.steps(how, 20)
     assert finetuning.steps(SHORT, 20) == 2
@@ -50,7 +62,9 @@ def test_parameters_are_counted_without_loading():
     model = getattr(__import__("transformers"), name).from_pretrained(checkpoint)
     total, without = finetuning.parameters(checkpoint)
     assert total == model.num_parameters()
-    assert total - without == sum(p.numel() for p in model.distilbert.embeddings.parameters())
+    assert total - without == sum(
+        p.numel() for p in model.distilbert.embeddings.parameters()
+    )
 
 
 def few(name, train=12, test=6):
@@ -72,7 +86,9 @@ def test_a_tasks_rows_are_in_the_contract_of_its_head(name):
 
 
 def test_an_unknown_task_is_one_line():
-    with pytest.raises(WorkbookError, match=r"no task is called 'mood'; there are sentiment, "):
+    with pytest.raises(
+        WorkbookError, match=r"no task is called 'mood'; there are sentiment, "
+    ):
         tasks.task("mood")
 
 
@@ -93,13 +109,18 @@ def test_every_head_trains_and_is_scored(name):
     assert model.config.model_type == "distilbert"
     before = AutoModel.from_pretrained(checkpoint).state_dict()
     after = model.base_model.state_dict()
-    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    changed = {
+        key.split(".")[0] for key in before if not torch.equal(before[key], after[key])
+    }
     assert changed == {"transformer"}  # the embeddings are frozen, the layers are not
 
 
 def test_the_same_seed_gives_the_same_scores_and_another_another_head():
     task, sets = tasks.task("pairs"), few("pairs")
-    runs = [finetuning.fine_tune(task, sets, distilbert(), SHORT, s).scores for s in (0, 0, 1)]
+    runs = [
+        finetuning.fine_tune(task, sets, distilbert(), SHORT, s).scores
+        for s in (0, 0, 1)
+    ]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
 
@@ -109,7 +130,9 @@ def test_towers_read_each_text_alone(tokenizers, name, texts):
     task, sets, how = tasks.task(name), few(name, 4), replace(SHORT, towers=True)
     tokenizer = tokenizers["bert"]
     encoded = finetuning.encode(task, sets["train"], tokenizer, how).rows
-    batch = finetuning.collator(task, tokenizer, towers=True)([encoded[i] for i in range(4)])
+    batch = finetuning.collator(task, tokenizer, towers=True)(
+        [encoded[i] for i in range(4)]
+    )
     assert batch["input_ids"].shape[:2] == (4, texts)
     assert (batch["input_ids"] == tokenizer.sep_token_id).sum() == 4 * texts
     assert encoded.column_names == ["input_ids", "attention_mask", "labels"]
@@ -154,7 +177,11 @@ def test_a_regression_starts_from_the_mean():
     expected = sum(sets["train"]["label"]) / 30
     assert model.classifier.bias.item() == pytest.approx(expected)
     with torch.no_grad():
-        guess = model(**AutoTokenizer.from_pretrained(distilbert())("A book.", return_tensors="pt"))
+        guess = model(
+            **AutoTokenizer.from_pretrained(distilbert())(
+                "A book.", return_tensors="pt"
+            )
+        )
     assert guess.logits.item() == pytest.approx(expected, abs=0.5)
 
 
@@ -221,7 +248,9 @@ def test_runs_of_two_recipes_are_not_mixed(quick, tmp_path, monkeypatch):
     path = tmp_path / "heads.json"
     heads.run(path, ["topic"], 1)
     monkeypatch.setitem(RECIPES, "topic", Recipe(epochs=1, learning_rate=1e-3))
-    with pytest.raises(WorkbookError, match=r"heads\.json: bert/topic ran with another recipe"):
+    with pytest.raises(
+        WorkbookError, match=r"heads\.json: bert/topic ran with another recipe"
+    ):
         heads.run(path, ["topic"], 2)
 
 
@@ -238,7 +267,9 @@ def test_a_learning_curve_takes_fewer_rows_and_other_ones_each_time(quick, tmp_p
     assert heads.keys(["sentiment"], 1)[-3:] == [
         "bert/sentiment@eighth/0", "bert/sentiment@quarter/0", "bert/sentiment@half/0",
     ]  # fmt: skip
-    assert heads.curve(report, "sentiment") == {rows: [0.5, 0.6] for rows in (78, 157, 315, 630)}
+    assert heads.curve(report, "sentiment") == {
+        rows: [0.5, 0.6] for rows in (78, 157, 315, 630)
+    }
     rows = tasks.sample(tasks.task("sentiment"))["train"]
     parts = [heads.fewer(rows, 78, seed)["text"][:] for seed in (0, 1)]
     assert [len(set(part)) for part in parts] == [78, 78]
@@ -256,8 +287,18 @@ def test_figures_hold_the_stored_means_and_this_run(quick, tmp_path):
 
 
 def test_what_is_kept_is_a_share_of_the_teachers_average():
-    row = {"bert": {"mean": 0.8}, "distilbert": {"mean": 0.6}, "baseline": 0.4, "retention": 0.75}
-    other = {"bert": {"mean": 0.4}, "distilbert": {"mean": 0.4}, "baseline": 0.2, "retention": 1.0}
+    row = {
+        "bert": {"mean": 0.8},
+        "distilbert": {"mean": 0.6},
+        "baseline": 0.4,
+        "retention": 0.75,
+    }
+    other = {
+        "bert": {"mean": 0.4},
+        "distilbert": {"mean": 0.4},
+        "baseline": 0.2,
+        "retention": 1.0,
+    }
     found = heads.kept({"topic": row, "stars": other}, {"topic": 0.72})
     assert found == {
         "bert": 1.0, "distilbert": pytest.approx(1 / 1.2), "baseline": pytest.approx(0.5),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers import flash
+from helpers.flash_attention import flash
 
 has_gpu = torch.cuda.is_available()
 
@@ -15,7 +15,13 @@ def by_name():
 def test_the_table_names_each_way_once():
     names = [backend.name for backend in flash.backends()]
     assert len(set(names)) == len(names)
-    assert {"eager", "sdpa", "flex_attention", "flash_attention_2", "varlen_attn"} < set(names)
+    assert {
+        "eager",
+        "sdpa",
+        "flex_attention",
+        "flash_attention_2",
+        "varlen_attn",
+    } < set(names)
 
 
 @pytest.mark.skipif(has_gpu, reason="says what a machine without a GPU says")
@@ -29,7 +35,9 @@ def test_without_a_gpu_each_missing_one_says_so():
 
 def test_a_gpu_and_a_package_make_it_available(monkeypatch):
     monkeypatch.setattr(flash, "has_ampere", lambda: True)
-    monkeypatch.setattr(flash.importlib.util, "find_spec", lambda name: name != "kernels" or None)
+    monkeypatch.setattr(
+        flash.importlib.util, "find_spec", lambda name: name != "kernels" or None
+    )
     found = by_name()
     assert found["flash_attention_2"] == flash.Backend(
         "flash_attention_2", True, "the flash-attn package"
@@ -63,4 +71,6 @@ def test_the_docs_switch_raises_what_the_notebook_shows():
     if by_name()["flash_attention_2"].available:
         pytest.skip("the flash-attn package is here")
     with pytest.raises(ImportError, match="FlashAttention2 has been toggled on"):
-        DistilBertModel.from_pretrained(distilbert(), attn_implementation="flash_attention_2")
+        DistilBertModel.from_pretrained(
+            distilbert(), attn_implementation="flash_attention_2"
+        )

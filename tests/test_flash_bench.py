@@ -6,11 +6,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from helpers import attention_cost, flash_bench
 from helpers.cli import flash_bench as command
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
+from helpers.flash_attention import cost as attention_cost
+from helpers.flash_attention import flash_bench
 
-PLAIN = [name for name, _, _, how in flash_bench.PLAN if how == "plain" and "flash" not in name]
+PLAIN = [
+    name
+    for name, _, _, how in flash_bench.PLAN
+    if how == "plain" and "flash" not in name
+]
 FULL_SIZE = {"dim": 768, "hidden_dim": 3072}
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="says what a CPU says")
 
@@ -39,7 +44,11 @@ def test_every_back_end_is_held_against_float64(report, model):
     for name in PLAIN:
         dtype = flash_bench.DTYPES[name.split()[1]]
         assert found[name]["mean"] < 2 * torch.finfo(dtype).eps * found["unit"], name
-    assert found["eager fp32"]["max"] < found["eager fp16"]["max"] < found["sdpa bf16"]["max"]
+    assert (
+        found["eager fp32"]["max"]
+        < found["eager fp16"]["max"]
+        < found["sdpa bf16"]["max"]
+    )
 
 
 def test_each_kernel_by_itself_is_held_against_float64(report):
@@ -52,7 +61,10 @@ def test_each_kernel_by_itself_is_held_against_float64(report):
 def test_what_is_missing_says_why(report):
     rows = report["speed"]["DistilBERT"]["realistic"]["contenders"]
     assert "FlashAttention2" in rows["flash_attention_2 fp16"]["missing"]
-    assert rows["unpadded fp16 as a CUDA graph"]["missing"] == "RuntimeError: needs a CUDA GPU"
+    assert (
+        rows["unpadded fp16 as a CUDA graph"]["missing"]
+        == "RuntimeError: needs a CUDA GPU"
+    )
     assert "FlashAttention2" in report["printed"]
 
 
@@ -66,9 +78,15 @@ def test_every_contender_has_its_figures(report, model):
             assert row["tokens_per_second"] == pytest.approx(
                 case["tokens"] / row["seconds"]["median"]
             )
-            assert row["seconds"]["low"] <= row["seconds"]["median"] <= row["seconds"]["high"]
+            assert (
+                row["seconds"]["low"]
+                <= row["seconds"]["median"]
+                <= row["seconds"]["high"]
+            )
             assert row["share_of_peak"] > 0
-        assert case["contenders"]["sdpa fp16"]["faster_than"]["sdpa fp16"]["median"] == 1
+        assert (
+            case["contenders"]["sdpa fp16"]["faster_than"]["sdpa fp16"]["median"] == 1
+        )
     assert speeds["all 8"]["pad_share"] == 0
     assert 0.2 < speeds["realistic"]["pad_share"] < 0.9
     assert "seconds" in speeds["realistic"]["contenders"]["unpadded fp16 compiled"]
@@ -76,7 +94,9 @@ def test_every_contender_has_its_figures(report, model):
 
 def test_the_headlines_are_the_best_of_the_unpadded_ones():
     def row(fast, share):
-        ratios = {base: {"median": fast * n} for n, base in enumerate(flash_bench.BASES, 1)}
+        ratios = {
+            base: {"median": fast * n} for n, base in enumerate(flash_bench.BASES, 1)
+        }
         return {"seconds": {}, "faster_than": ratios, "share_of_peak": share}
 
     slow, quick = row(2.0, 0.3), row(3.0, 0.6)
@@ -119,7 +139,8 @@ def test_the_stored_lengths_are_those_of_the_sample_texts(tokenizer):
         "passages": [text for split in SPLITS for text in passages("classroom", split)],
     }
     assert stored == {
-        name: [len(ids) for ids in tokenizer(each)["input_ids"]] for name, each in texts.items()
+        name: [len(ids) for ids in tokenizer(each)["input_ids"]]
+        for name, each in texts.items()
     }
 
 
@@ -132,7 +153,9 @@ def test_the_same_lengths_are_drawn_each_time_and_from_both_sets():
     full = flash_bench.cases(flash_bench.FULL)
     assert list(full)[:3] == ["realistic", "4 x realistic", "all 512"]
     assert max(full["4 x realistic"]) <= 512
-    assert all(sum(full[f"all {n}"]) == flash_bench.FULL.tokens for n in (64, 128, 256, 512))
+    assert all(
+        sum(full[f"all {n}"]) == flash_bench.FULL.tokens for n in (64, 128, 256, 512)
+    )
 
 
 # What is counted
@@ -142,7 +165,9 @@ def test_operations_are_those_of_the_facts():
     for length, millions, share in ((128, 87, 0.027), (512, 94, 0.10)):
         flops = attention_cost.model_flops([length], 6, **FULL_SIZE) / length / 1e6
         assert flops == pytest.approx(millions, abs=0.7)
-        assert attention_cost.attention_share(length, **FULL_SIZE) == pytest.approx(share, abs=1e-3)
+        assert attention_cost.attention_share(length, **FULL_SIZE) == pytest.approx(
+            share, abs=1e-3
+        )
 
 
 def test_operations_agree_with_torchs_own_counter():

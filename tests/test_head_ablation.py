@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import gaps, head_ablation
-from helpers.attention import without_heads
-from helpers.errors import WorkbookError
+from helpers.attention import head_ablation
+from helpers.attention.maps import without_heads
+from helpers.core.errors import WorkbookError
+from helpers.masked_lm import gaps
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,9 @@ def test_a_gap_is_counted_to_the_passage_that_it_is_in(tokenizer, asked):
     answers, at = gaps.answers(asked.batches), 0
     for batch in asked.batches[:2]:
         for row in (batch["labels"] != -100).nonzero()[:, 0].tolist():
-            ids = tokenizer(texts[asked.passage[at] // 2], truncation=True, max_length=128)
+            ids = tokenizer(
+                texts[asked.passage[at] // 2], truncation=True, max_length=128
+            )
             assert answers[at].item() in ids["input_ids"], row
             at += 1
 
@@ -57,7 +60,9 @@ def test_the_error_of_a_mean_knows_that_gaps_of_one_passage_are_alike():
     assert alone == pytest.approx(values.std(ddof=1) / 20)
     groups = np.repeat(np.arange(40), 10)
     same = np.repeat(rng.normal(size=40), 10)  # all gaps of a passage answer alike
-    assert head_ablation.clustered(same, groups) == pytest.approx(same[::10].std(ddof=1) / 40**0.5)
+    assert head_ablation.clustered(same, groups) == pytest.approx(
+        same[::10].std(ddof=1) / 40**0.5
+    )
     assert head_ablation.clustered(np.ones(9), np.arange(9)) == 0
 
 
@@ -92,11 +97,15 @@ def test_a_live_head_is_what_is_stored(report, tokenizer, distilbert_model):
         assert live[name] == pytest.approx(stored[name], abs=2e-3), name
 
 
-def test_heads_removed_together_are_judged_on_the_other_half(report, asked, distilbert_model):
+def test_heads_removed_together_are_judged_on_the_other_half(
+    report, asked, distilbert_model
+):
     runs = report["runs"]
     layers, heads = head_ablation.shape("distilbert")
     order = head_ablation.by_importance(runs, "distilbert", layers, heads)
-    gone = {layer: [h for la, h in order[:18] if la == layer] for layer in range(layers)}
+    gone = {
+        layer: [h for la, h in order[:18] if la == layer] for layer in range(layers)
+    }
     before = gaps.ask(distilbert_model, asked.batches)
     with without_heads(distilbert_model, gone):
         after = gaps.ask(distilbert_model, asked.batches)
@@ -130,14 +139,22 @@ def test_the_stored_measurement_is_whole_and_sane(report):
 
 def test_the_student_misses_the_heads_that_fetch_the_neighbours(report):
     nats = head_ablation.grid(report, "masked", "distilbert", score="nats")
-    order = np.dstack(np.unravel_index(nats.change.ravel().argsort()[::-1], nats.change.shape))[0]
+    order = np.dstack(
+        np.unravel_index(nats.change.ravel().argsort()[::-1], nats.change.shape)
+    )[0]
     assert [1, 8] in order[:3].tolist()  # looks at the next token
     assert [0, 2] in order[:3].tolist()  # and at the previous
 
 
 def test_seeds_are_averaged_and_errors_are_not_made_smaller(report):
-    first = {k: row for k, row in report["runs"].items() if k.startswith("entities/bert/0/")}
-    runs = {k: row for k, row in report["runs"].items() if not k.startswith("entities/bert/")}
+    first = {
+        k: row for k, row in report["runs"].items() if k.startswith("entities/bert/0/")
+    }
+    runs = {
+        k: row
+        for k, row in report["runs"].items()
+        if not k.startswith("entities/bert/")
+    }
     second = {
         key.replace("/0/", "/1/"): {name: 3 * value for name, value in row.items()}
         for key, row in first.items()
@@ -147,7 +164,9 @@ def test_seeds_are_averaged_and_errors_are_not_made_smaller(report):
     assert np.allclose(both.change, 2 * alone.change)
     assert np.allclose(both.error, 5**0.5 * alone.error)
     del second["entities/bert/1/0.0"]  # a seed that is not whole does not count
-    assert head_ablation.seeds_of({"runs": runs | first | second}, "bert") == ["entities/bert/0"]
+    assert head_ablation.seeds_of({"runs": runs | first | second}, "bert") == [
+        "entities/bert/0"
+    ]
 
 
 def test_the_run_goes_on_where_it_was_stopped(report, tmp_path, monkeypatch):
@@ -178,10 +197,14 @@ def test_the_run_goes_on_where_it_was_stopped(report, tmp_path, monkeypatch):
 
 def test_other_settings_and_missing_files_are_one_clear_line(report, tmp_path):
     path = tmp_path / "heads.json"
-    with pytest.raises(WorkbookError, match="is missing: `workbook head-ablation` makes it"):
+    with pytest.raises(
+        WorkbookError, match="is missing: `workbook head-ablation` makes it"
+    ):
         head_ablation.load(path)
     head_ablation.write_json(path, {**report, "settings": {"maskings": 99}})
-    with pytest.raises(WorkbookError, match="a run with other settings: move it away first"):
+    with pytest.raises(
+        WorkbookError, match="a run with other settings: move it away first"
+    ):
         head_ablation.run(path)
     with pytest.raises(WorkbookError, match="nothing of bert is stored"):
         head_ablation.grid({"runs": {}}, "entities", "bert")

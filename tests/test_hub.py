@@ -9,10 +9,10 @@ import pytest
 from stand_in_hub import LAYOUT, StandInHub, commit_of, dataset_files, model_files
 
 from helpers.core import cache
+from helpers.core.errors import WorkbookError
+from helpers.core.profiles import HUB_REVISIONS
 from helpers.data import hub as sets
 from helpers.data import prefetch, schemas
-from helpers.errors import WorkbookError
-from helpers.profiles import HUB_REVISIONS
 
 GLUE, ROWS = "nyu-mll/glue", 30
 SQUAD = "rajpurkar/squad/plain_text/train-00000-of-00001.parquet"

@@ -16,12 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import axes, widths
 
-from helpers import benchmark_report, exporting, ladder, profiling, tasks, workload
 from helpers.checkpoints import base_tokenizer, distilbert
-from helpers.errors import WorkbookError
-from helpers.ladder import Rung, plan
-from helpers.plots import speed as plots
-from helpers.workload import Work
+from helpers.core.errors import WorkbookError
+from helpers.data import tasks
+from helpers.speed_and_size import (
+    benchmark_report,
+    exporting,
+    ladder,
+    plots,
+    profiling,
+    workload,
+)
+from helpers.speed_and_size.ladder import Rung, plan
+from helpers.speed_and_size.workload import Work
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import lora
+from helpers.checkpoints import lora
 
 
 @pytest.fixture
@@ -42,5 +42,6 @@ def test_only_the_side_road_learns(layers):
 def test_an_adapter_for_another_model_is_refused(layers):
     with pytest.raises(KeyError, match=r"9\.weight"):
         lora.merge(
-            layers.state_dict(), {"9.lora_A": torch.zeros(2, 6), "9.lora_B": torch.zeros(8, 2)}
+            layers.state_dict(),
+            {"9.lora_A": torch.zeros(2, 6), "9.lora_B": torch.zeros(8, 2)},
         )

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from helpers.metrics import masked_accuracy, masked_logits, pseudo_perplexity
+from helpers.training.metrics import masked_accuracy, masked_logits, pseudo_perplexity
 
 TEXTS = ["The river runs through the old town.", "Rain fell all day."] * 8
 
@@ -31,7 +31,7 @@ def test_whoever_knows_the_answers_scores_one_and_a_constant_guess_nothing(
         best = answers if knows else torch.zeros_like(answers)
         return torch.nn.functional.one_hot(best, tokenizer.vocab_size).float() * 50
 
-    monkeypatch.setattr("helpers.metrics.masked_logits", logits)
+    monkeypatch.setattr("helpers.training.metrics.masked_logits", logits)
     result = masked_accuracy(bert_model, tokenizer, TEXTS, seed=3)
     assert result["accuracy"] == accuracy
     assert (result["loss"] < 1e-6) is knows
@@ -78,11 +78,15 @@ def test_pseudo_perplexity_of_who_knows_all_and_of_who_knows_nothing(
     answers = tokenizer(text)["input_ids"][1:-1]
 
     def logits(model, batch, wanted):
-        assert (batch["input_ids"] == tokenizer.mask_token_id).sum(1).tolist() == [1] * len(answers)
-        rows = torch.nn.functional.one_hot(torch.tensor(answers), tokenizer.vocab_size).float()
+        assert (batch["input_ids"] == tokenizer.mask_token_id).sum(1).tolist() == [
+            1
+        ] * len(answers)
+        rows = torch.nn.functional.one_hot(
+            torch.tensor(answers), tokenizer.vocab_size
+        ).float()
         return rows * (100 if knows else 0)
 
-    monkeypatch.setattr("helpers.metrics.masked_logits", logits)
+    monkeypatch.setattr("helpers.training.metrics.masked_logits", logits)
     result = pseudo_perplexity(bert_model, tokenizer, [text])
     expected = 1 if knows else tokenizer.vocab_size
     assert result["pseudo_perplexity"] == pytest.approx(expected, rel=1e-3)

@@ -15,13 +15,16 @@ from conftest import ROOT
 from pictures import axes, heights, widths, words, xs, ys
 from transformers import DistilBertConfig, DistilBertForQuestionAnswering
 
-from helpers import finetuning, heads, reading, session, task_distillation, tasks
 from helpers.checkpoints import base_tokenizer, bert, distilbert
-from helpers.errors import WorkbookError
-from helpers.plots import answers as plots
-from helpers.spans import Prediction, Span, answers
-from helpers.widgets import answers as explorers
-from helpers.windows import answer_tokens, encode_questions, label_windows
+from helpers.core import session
+from helpers.core.errors import WorkbookError
+from helpers.data import tasks
+from helpers.question_answering import error_analysis as reading
+from helpers.question_answering import explorers, plots
+from helpers.training import finetuning, task_distillation
+from helpers.training import results as heads
+from helpers.training.spans import Prediction, Span, answers
+from helpers.training.windows import answer_tokens, encode_questions, label_windows
 
 NOTEBOOK = ROOT / "notebooks" / "07_question_answering.ipynb"
 TASK = tasks.task("questions")

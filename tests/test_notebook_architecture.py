@@ -57,13 +57,18 @@ def test_full_size_counts(full_size):
     assert distilbert.embeddings.word_embeddings.weight.is_meta
     layer, embeddings = distilbert.transformer.layer[0], distilbert.embeddings
     assert sum(tensor.numel() for tensor in layer.parameters()) == DISTILBERT_LAYER
-    assert sum(tensor.numel() for tensor in embeddings.parameters()) == DISTILBERT_EMBEDDINGS
+    assert (
+        sum(tensor.numel() for tensor in embeddings.parameters())
+        == DISTILBERT_EMBEDDINGS
+    )
 
 
 def test_parts_add_up(full_size):
-    from helpers.counting import count_parts, counts_table
+    from helpers.architecture.counting import count_parts, counts_table
 
-    counts = {name: count_parts(model) for name, model in zip("ab", full_size, strict=True)}
+    counts = {
+        name: count_parts(model) for name, model in zip("ab", full_size, strict=True)
+    }
     assert [parts.total() for parts in counts.values()] == [BERT, DISTILBERT]
     table = counts_table(counts)
     assert table["total"] == [BERT, DISTILBERT]
@@ -74,7 +79,7 @@ def test_parts_add_up(full_size):
 
 
 def test_layer_exercise_knows_the_full_size_layer():
-    from helpers.checks.architecture import layer_parameters
+    from helpers.architecture.exercises import layer_parameters
 
     assert layer_parameters.answer(768, 3072) == DISTILBERT_LAYER
 
@@ -85,27 +90,31 @@ def trial():
     import torch
     from transformers import DistilBertConfig, DistilBertForMaskedLM
 
+    from helpers.architecture.explorers import LayerTrial
     from helpers.checkpoints import base_tokenizer
-    from helpers.surgery import choose_layers
-    from helpers.widgets.architecture import LayerTrial
+    from helpers.checkpoints.convert import choose_layers
 
     def config(n_layers: int) -> DistilBertConfig:
         return DistilBertConfig(n_layers=n_layers, dim=32, n_heads=4, hidden_dim=64)
 
     torch.manual_seed(0)
-    state = {name: t * 5 for name, t in DistilBertForMaskedLM(config(4)).state_dict().items()}
+    state = {
+        name: t * 5 for name, t in DistilBertForMaskedLM(config(4)).state_dict().items()
+    }
 
     def build(layers: list[int]) -> DistilBertForMaskedLM:
         model = DistilBertForMaskedLM(config(len(layers)))
         model.load_state_dict(choose_layers(state, layers))
         return model
 
-    return LayerTrial(build, base_tokenizer("DistilBERT"), ["The sea was calm that night."], 4)
+    return LayerTrial(
+        build, base_tokenizer("DistilBERT"), ["The sea was calm that night."], 4
+    )
 
 
 @pytest.fixture
 def explorer(trial):
-    from helpers.widgets.architecture import layer_chooser
+    from helpers.architecture.explorers import layer_chooser
 
     box = layer_chooser(trial, [0, 2], "The [MASK] barked.")
     buttons, sentence, picture = box.children
@@ -132,7 +141,7 @@ def test_layer_sets_give_other_answers(trial):
 
 
 def test_no_layer_gives_a_friendly_line(explorer):
-    from helpers.widgets.architecture import NO_LAYERS
+    from helpers.architecture.explorers import NO_LAYERS
 
     buttons, _, picture = explorer
     for button in buttons:

@@ -12,13 +12,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pictures import axes, widths, words, xs, ys
 from PIL import Image
 
-from helpers import attention, head_ablation, session
-from helpers.attention_patterns import Pattern
+from helpers.attention import head_ablation, plots
+from helpers.attention import maps as attention
+from helpers.attention.explorers import MapReader, head_explorer, shortened
+from helpers.attention.patterns import Pattern
 from helpers.checkpoints import bert, distilbert
-from helpers.errors import WorkbookError
-from helpers.plots import attention as plots
-from helpers.widgets.attention import MapReader, head_explorer, shortened
-from helpers.widgets.progress import Bar
+from helpers.core import session
+from helpers.core.errors import WorkbookError
+from helpers.show.progress import Bar
 
 NOTEBOOK = ROOT / "notebooks" / "09_attention_visualization.ipynb"
 TEXT = "The keeper lit the lamp before the storm came."

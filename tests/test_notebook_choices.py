@@ -15,11 +15,13 @@ from transformers import (
     DistilBertForMultipleChoice,
 )
 
-from helpers import data, endings, heads, session
+from helpers import data
 from helpers.checkpoints import base_tokenizer, distilbert
-from helpers.errors import WorkbookError
-from helpers.plots import choices as plots
-from helpers.widgets.choices import Picker, ending_explorer, progress
+from helpers.core import session
+from helpers.core.errors import WorkbookError
+from helpers.multiple_choice import endings, plots
+from helpers.multiple_choice.explorers import Picker, ending_explorer, progress
+from helpers.training import results as heads
 
 NOTEBOOK = ROOT / "notebooks" / "08_multiple_choice.ipynb"
 TRAIN, TEST = (list(data.rows("endings", split)) for split in data.SPLITS)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers import heads, tasks
-from helpers.data import rows
+from helpers.data import rows, tasks
+from helpers.training import results as heads
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "05_sequence_classification.ipynb"
+NOTEBOOK = (
+    Path(__file__).parent.parent / "notebooks" / "05_sequence_classification.ipynb"
+)
 NAMES = ("sentiment", "topic", "aspects", "stars", "relation", "pairs")
 each = pytest.mark.parametrize("name", NAMES)
 
@@ -32,7 +34,8 @@ def test_the_live_value_lies_within_the_stored_spread(recorded, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("topic", 0.8), ("aspects", 0.7), ("pairs", 0.72), ("stars", 0.55)]
+    ("name", "least"),
+    [("topic", 0.8), ("aspects", 0.7), ("pairs", 0.72), ("stars", 0.55)],
 )
 def test_the_teacher_reaches_what_it_reached(name, least):
     assert heads.summary(heads.load())[name]["bert"]["mean"] >= least
@@ -50,7 +53,9 @@ def test_recorded_company_of_the_student(recorded):
     assert shares["always the same label"] == pytest.approx(0.5, abs=0.03)
     assert abs(shares["from scratch"] - shares["bag of words"]) < 0.1
     assert shares["bag of words"] > 0.65
-    points = {int(size): scores[0] for size, scores in recorded["learning_curve"].items()}
+    points = {
+        int(size): scores[0] for size, scores in recorded["learning_curve"].items()
+    }
     assert points[max(points)] > points[min(points)]
 
 
@@ -91,7 +96,7 @@ def playground():
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
     from helpers.checkpoints import base_tokenizer
-    from helpers.widgets.classification import Playground
+    from helpers.sequence_classification.explorers import Playground
 
     torch.manual_seed(0)
     shape = {"n_layers": 1, "dim": 32, "n_heads": 4, "hidden_dim": 64}
@@ -115,13 +120,15 @@ def test_every_head_answers_in_its_own_way(playground):
     assert sum(found["mood"].values()) == pytest.approx(1, abs=1e-5)
     assert list(found["mood"]) == ["bad", "good"]
     assert len(found["themes"]) == 8  # the likeliest that fit into a panel
-    assert sum(found["themes"].values()) > 1.5, "each label has a probability of its own"
+    assert sum(found["themes"].values()) > 1.5, (
+        "each label has a probability of its own"
+    )
     assert list(found["stars"]) == [""]
 
 
 @pytest.mark.filterwarnings("error")
 def test_the_text_changes_the_picture_and_stays_text(playground):
-    from helpers.widgets.classification import text_explorer
+    from helpers.sequence_classification.explorers import text_explorer
 
     box, picture = text_explorer(playground, "A fine day.").children
     before = picture.value
@@ -144,23 +151,29 @@ ROW = {
 
 
 def test_pictures_of_scores_hold_what_they_are_given():
-    from helpers.plots import classification as plots
+    from helpers.sequence_classification import plots
 
     (ax,) = plots.compared({"bag of words": 0.5}, ROW, "accuracy").axes
     assert [bar.get_width() for bar in ax.patches] == pytest.approx([50, 70, 80])
     (ax,) = plots.all_heads({"topic": ROW, "<b>": ROW}).axes
-    assert [list(line.get_xdata()) for line in ax.lines[:3]] == [[0.7, 0.7], [0.79, 0.81], [0.5]]
+    assert [list(line.get_xdata()) for line in ax.lines[:3]] == [
+        [0.7, 0.7],
+        [0.79, 0.81],
+        [0.5],
+    ]
     page = plots.table({"<b>": ROW}).data
     assert "&lt;b&gt;" in page
     assert "0.800 ± 0.010" in page
     assert "88%" in page
-    (ax,) = plots.learning_curves({"a": {10: [0.5, 0.7], 20: [0.8]}}, "accuracy", 0.02).axes
+    (ax,) = plots.learning_curves(
+        {"a": {10: [0.5, 0.7], 20: [0.8]}}, "accuracy", 0.02
+    ).axes
     assert list(ax.lines[0].get_ydata()) == pytest.approx([60, 80])
 
 
 def test_pictures_of_predictions_hold_what_they_are_given():
-    from helpers.plots import classification as plots
-    from helpers.scores import calibration
+    from helpers.sequence_classification import plots
+    from helpers.training.scores import calibration
 
     (ax,) = plots.confusion([[3, 1], [0, 2]], ["a", "b"]).axes
     assert sorted(text.get_text() for text in ax.texts) == ["1", "2", "3"]
@@ -172,6 +185,8 @@ def test_pictures_of_predictions_hold_what_they_are_given():
     (ax,) = plots.stars([1.5, 4.0, 2.5], [1, 5, 1]).axes
     assert [list(line.get_ydata()) for line in ax.lines[2:]] == [[2.0, 2.0], [4.0, 4.0]]
     assert len(plots.pairs([0.1, 0.9], [0, 5]).axes[0].lines[0].get_xdata()) == 2
-    panels = plots.verdicts("$t", {"mood": {"bad": 0.3, "good": 0.7}, "stars": {"": 3.2}}).axes
+    panels = plots.verdicts(
+        "$t", {"mood": {"bad": 0.3, "good": 0.7}, "stars": {"": 3.2}}
+    ).axes
     assert [bar.get_width() for bar in panels[0].patches] == pytest.approx([30, 70])
     assert panels[1].get_xlabel() == "a number: 3.2"

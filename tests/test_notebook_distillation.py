@@ -10,11 +10,12 @@ import torch
 from conftest import ROOT
 from pictures import axes, widths, words, xs, ys
 
-from helpers import objective, session, shipped
-from helpers.checks.distillation import hidden_loss, soft_loss
-from helpers.errors import WorkbookError
-from helpers.plots import distillation as plots
-from helpers.widgets.distillation import (
+from helpers.core import session
+from helpers.core.errors import WorkbookError
+from helpers.distillation import objective, plots
+from helpers.distillation import student_log as shipped
+from helpers.distillation.exercises import hidden_loss, soft_loss
+from helpers.distillation.explorers import (
     LiveCurves,
     ManyRuns,
     TemperatureTrial,

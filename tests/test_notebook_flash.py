@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from helpers import checks
-from helpers.attention_cost import score_bytes, tile_bytes
-from helpers.checks import flash as check
+from helpers.flash_attention import exercises as check
+from helpers.flash_attention.cost import score_bytes, tile_bytes
+from helpers.show import checks
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "10_flash_attention.ipynb"
 
@@ -70,7 +70,9 @@ def test_recorded_speeds(recorded):
 
 
 def test_recorded_memory_grows_with_the_square_only_where_the_matrix_is_held(recorded):
-    plain, tiled, by_torch = (recorded["peak_bytes"][n] for n in ("plain", "tiled", "torch"))
+    plain, tiled, by_torch = (
+        recorded["peak_bytes"][n] for n in ("plain", "tiled", "torch")
+    )
     assert plain["512"] > 2.5 * plain["256"]
     assert plain["512"] > score_bytes(512, 16, 12)
     assert tiled["512"] < score_bytes(512, 16, 12)
@@ -81,7 +83,9 @@ def test_recorded_memory_grows_with_the_square_only_where_the_matrix_is_held(rec
 def test_recorded_back_ends_and_shares(recorded):
     assert recorded["backends"]["eager"]
     assert recorded["backends"]["sdpa"]
-    assert recorded["attention_share_of_operations"]["128"] == pytest.approx(0.027, abs=1e-3)
+    assert recorded["attention_share_of_operations"]["128"] == pytest.approx(
+        0.027, abs=1e-3
+    )
     for share in recorded["attention_share_of_time"].values():
         assert 0 < share < 0.4
 
@@ -91,7 +95,9 @@ def test_recorded_back_ends_and_shares(recorded):
 
 @settings(max_examples=25, deadline=None)
 @given(length=st.integers(1, 70), keys=st.integers(1, 70), tile=st.integers(1, 40))
-def test_tiles_of_any_size_give_the_ordinary_attention(tiled_attention, length, keys, tile):
+def test_tiles_of_any_size_give_the_ordinary_attention(
+    tiled_attention, length, keys, tile
+):
     torch.manual_seed(length + 100 * keys)
     query = torch.randn(2, 3, length, 8, dtype=torch.float64) * 5
     key, value = torch.randn(2, 2, 3, keys, 8, dtype=torch.float64) * 5
@@ -130,7 +136,10 @@ def test_the_tiled_attention_stays_short_enough_to_read():
 
 
 def test_merging_blocks_is_the_softmax_of_all(tiled_attention):
-    scores, values = torch.tensor([1.0, 3.0, 2.0, 5.0]), torch.tensor([2.0, -1.0, 4.0, 0.5])
+    scores, values = (
+        torch.tensor([1.0, 3.0, 2.0, 5.0]),
+        torch.tensor([2.0, -1.0, 4.0, 0.5]),
+    )
 
     def block(part):
         top = scores[part].max()
@@ -142,29 +151,41 @@ def test_merging_blocks_is_the_softmax_of_all(tiled_attention):
 
 
 def test_pictures_hold_what_they_are_given():
-    from helpers.plots import flash as plots
+    from helpers.flash_attention import plots
 
     (ax,) = plots.bytes_by_length({"a": {64: 2**20, 128: 2**22}}, "t").axes
     assert list(ax.lines[0].get_ydata()) == [1, 4]
     (ax,) = plots.memory({"plain": {1: 2**20}}, {1: 2**21}, "counted").axes
     assert [list(line.get_ydata()) for line in ax.lines] == [[1], [2]]
-    (ax,) = plots.spacing({"float16": {"eps": 2**-10, "max": 65504, "tiny": 2**-14}}).axes
+    (ax,) = plots.spacing(
+        {"float16": {"eps": 2**-10, "max": 65504, "tiny": 2**-14}}
+    ).axes
     at = dict(zip(*ax.lines[0].get_data(), strict=True))
     assert at[1024.0] == 1  # above 1,024 fp16 counts in whole numbers
     assert ax.texts[0].get_text() == "float16 ends at 65,504"
     above, below = plots.padding([3, 1, 2]).axes
     assert "33% of the batch" in title_of(above)
-    assert [label.get_text() for label in below.get_xticklabels()] == ["0", "3", "4", "6"]
+    assert [label.get_text() for label in below.get_xticklabels()] == [
+        "0",
+        "3",
+        "4",
+        "6",
+    ]
     (ax,) = plots.attention_share({64: 0.1}, {64: (0.2, 0.1, 0.3)}, "t").axes
     assert list(ax.lines[0].get_ydata()) == [10]
     assert title_of(plots.tile_walk(512, 64).axes[0]).startswith("512 x 512")
-    rows = {"sdpa fp16": {"seconds": {}, "tokens_per_second": 2e6}, "flex": {"missing": "why"}}
-    (ax,) = plots.gpu_speeds({"all 64": {"pad_share": 0.0, "contenders": rows}}, "m").axes
+    rows = {
+        "sdpa fp16": {"seconds": {}, "tokens_per_second": 2e6},
+        "flex": {"missing": "why"},
+    }
+    (ax,) = plots.gpu_speeds(
+        {"all 64": {"pad_share": 0.0, "contenders": rows}}, "m"
+    ).axes
     assert [patch.get_width() for patch in ax.patches] == [2]
 
 
 def test_the_explorer_follows_its_controls():
-    from helpers.widgets.flash import weigher
+    from helpers.flash_attention.explorers import weigher
 
     length, batch, heads, dtype, shown = weigher(512, 32, 12, "float32").children
     assert "The whole matrix: 384.0 MiB" in shown.value
@@ -175,14 +196,22 @@ def test_the_explorer_follows_its_controls():
     assert score_bytes(64, 1, 1, "float16") <= tile_bytes(64, 1, 1)
 
 
-def test_the_recipe_runs_alone_offline_and_gives_the_models_vectors(recipe, python, tmp_path):
+def test_the_recipe_runs_alone_offline_and_gives_the_models_vectors(
+    recipe, python, tmp_path
+):
     from helpers.checkpoints import distilbert
 
     assert len(recipe.splitlines()) <= 30
     assert "helpers" not in recipe
     file = tmp_path / "texts.txt"
-    file.write_text("Hello, my dog is cute\nA dog.\n\nAnd a third, somewhat longer text.\n")
-    names = {"CHECKPOINT": str(distilbert()), "TEXTS": str(file), "OUT": str(tmp_path / "v.pt")}
+    file.write_text(
+        "Hello, my dog is cute\nA dog.\n\nAnd a third, somewhat longer text.\n"
+    )
+    names = {
+        "CHECKPOINT": str(distilbert()),
+        "TEXTS": str(file),
+        "OUT": str(tmp_path / "v.pt"),
+    }
     save = "\ntorch.save(vectors, os.environ['OUT'])\n"
     done = python(recipe + save, HF_HUB_OFFLINE="1", **names)
     assert done.returncode == 0, done.stderr
@@ -195,7 +224,13 @@ def _are_the_mean_states(vectors, file, checkpoint):
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     model = AutoModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
-    for vector, text in zip(vectors, filter(None, file.read_text().splitlines()), strict=True):
+    for vector, text in zip(
+        vectors, filter(None, file.read_text().splitlines()), strict=True
+    ):
         with torch.no_grad():
-            want = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)
+            want = (
+                model(**tokenizer(text, return_tensors="pt"))
+                .last_hidden_state[0]
+                .mean(0)
+            )
         torch.testing.assert_close(vector, want, atol=1e-5, rtol=1e-5)

@@ -10,12 +10,12 @@ from conftest import ROOT
 from pictures import axes, heights, widths, words, ys
 from transformers import DistilBertConfig, DistilBertForMaskedLM
 
-from helpers import gaps, session
 from helpers.checkpoints import base_tokenizer, distilbert
+from helpers.core import session
+from helpers.core.errors import WorkbookError
 from helpers.data import passages
-from helpers.errors import WorkbookError
-from helpers.plots import masked_words as plots
-from helpers.widgets.masked_words import GapFiller, Progress, gap_explorer
+from helpers.masked_lm import gaps, plots
+from helpers.masked_lm.explorers import GapFiller, Progress, gap_explorer
 
 NOTEBOOK = ROOT / "notebooks" / "04_masked_language_modeling.ipynb"
 WHOLE = {"whole_word_mask": True, "mask_replace_prob": 1.0, "random_replace_prob": 0.0}

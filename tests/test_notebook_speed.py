@@ -13,9 +13,9 @@ from conftest import ROOT, title_of
 from pictures import axes, heights, widths, words, ys
 from transformers import AutoModelForSequenceClassification
 
-from helpers import exporting, ladder, tasks, workload
-from helpers.plots import speed as plots
-from helpers.widgets.speed import Forecast, Shape, forecaster
+from helpers.data import tasks
+from helpers.speed_and_size import exporting, ladder, plots, workload
+from helpers.speed_and_size.explorers import Forecast, Shape, forecaster
 
 NOTEBOOK = ROOT / "notebooks" / "11_speed_and_size.ipynb"
 needs_onnx = pytest.mark.skipif(bool(exporting.lacks("onnx")), reason="no extra onnx")

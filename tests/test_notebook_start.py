@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.plots import start as plots
-from helpers.widgets import start as explorers
+from helpers.start import explorers, plots
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "00_start_here.ipynb"
 # every class of the guide whose demos A to H the notebook runs
@@ -46,7 +45,9 @@ def cells() -> list[dict]:
 
 @pytest.fixture(scope="module")
 def code(cells) -> str:
-    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return "\n".join(
+        "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +92,16 @@ def test_answers_are_words(recorded):
 
 
 def test_the_encoder_has_as_many_parameters_as_the_profile_says(recorded):
-    assert recorded["parameters"] in (17_241_216, 66_362_880)  # pocket, distilbert-base-uncased
+    assert recorded["parameters"] in (
+        17_241_216,
+        66_362_880,
+    )  # pocket, distilbert-base-uncased
 
 
 def test_nothing_was_printed_to_stderr(outputs):
-    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
+    assert [
+        output["text"] for output in outputs if output.get("name") == "stderr"
+    ] == []
 
 
 def _two_words(text: str, k: int) -> list[tuple[str, float]]:
@@ -125,7 +131,9 @@ def test_playground_is_friendly_without_a_mask(playground):
     assert "There is no [MASK]" in shown.value
 
 
-@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "<script>x</script> [MASK] & more"])
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "<script>x</script> [MASK] & more"]
+)
 def test_playground_escapes_what_it_is_given(playground, text):
     box, _, shown = playground
     box.value = text

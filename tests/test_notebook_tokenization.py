@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from helpers.checkpoints import base_tokenizer
-from helpers.widgets import tokenization as widgets
+from helpers.tokenization import explorers as widgets
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "01_tokenization.ipynb"
 SCRIPT = "<script>alert(1)</script>"
@@ -58,14 +58,18 @@ def _real_words(text: str) -> list[str]:
 @cache
 def _young() -> set[str]:
     """Every character that Python's Unicode tables and the library's file differently."""
-    characters = [chr(n) for n in range(sys.maxunicode + 1) if not 0xD800 <= n <= 0xDFFF]
+    characters = [
+        chr(n) for n in range(sys.maxunicode + 1) if not 0xD800 <= n <= 0xDFFF
+    ]
     young: set[str] = set()
     for start in range(0, len(characters), 512):
         group = characters[start : start + 512]
         lines = [f"x{char}y" for char in group]
         if _own_words("\n".join(lines)) != _real_words("\n".join(lines)):
             pairs = zip(group, lines, strict=True)
-            young |= {char for char, line in pairs if _own_words(line) != _real_words(line)}
+            young |= {
+                char for char, line in pairs if _own_words(line) != _real_words(line)
+            }
     return young
 
 
@@ -74,13 +78,17 @@ def _characters():
 
 
 def _pieces():
-    return st.sampled_from([piece.removeprefix("##") for piece in _tokenizer().get_vocab()])
+    return st.sampled_from(
+        [piece.removeprefix("##") for piece in _tokenizer().get_vocab()]
+    )
 
 
 # deferred: nothing is loaded while tests are collected
 ANY_TEXT = st.deferred(lambda: st.text(_characters()))
 PIECES = st.deferred(_pieces)
-MIXED = st.lists(st.one_of(ANY_TEXT, PIECES, st.sampled_from([" ", "\u0301", "\u03a3"])))
+MIXED = st.lists(
+    st.one_of(ANY_TEXT, PIECES, st.sampled_from([" ", "\u0301", "\u03a3"]))
+)
 
 
 def _agree(text: str) -> None:
@@ -132,7 +140,11 @@ def test_corner_cases(text, pieces):
 def test_special_tokens_in_a_text_are_the_known_difference():
     assert _own()["tokenize"]("[MASK]") == ["[", "mask", "]"]
     assert _tokenizer().tokenize("[MASK]") == ["[MASK]"]
-    assert _tokenizer().tokenize("[MASK]", split_special_tokens=True) == ["[", "mask", "]"]
+    assert _tokenizer().tokenize("[MASK]", split_special_tokens=True) == [
+        "[",
+        "mask",
+        "]",
+    ]
 
 
 def _shown(page: str) -> str:

@@ -13,12 +13,14 @@ from seqeval.metrics import classification_report, f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 from transformers import DistilBertConfig, DistilBertForTokenClassification
 
-from helpers import data, entities, heads
+from helpers import data
 from helpers.checkpoints import base_tokenizer, distilbert
-from helpers.checks import tokens as check
-from helpers.plots import tokens as plots
-from helpers.spans import align_labels, insides
-from helpers.widgets.tokens import EntityReader, entity_explorer
+from helpers.token_classification import exercises as check
+from helpers.token_classification import plots
+from helpers.token_classification.explorers import EntityReader, entity_explorer
+from helpers.training import entities
+from helpers.training import results as heads
+from helpers.training.spans import align_labels, insides
 
 NOTEBOOK = ROOT / "notebooks" / "06_token_classification.ipynb"
 PLACE, DATE = ["B-place", "I-place"], ["B-date", "I-date"]

@@ -9,10 +9,10 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from helpers import checks
-from helpers.checks import Exercise
 from helpers.core import notebook_files
-from helpers.widgets import FALLBACK, WIDGET_MIME
+from helpers.show import checks
+from helpers.show.checks import Exercise
+from helpers.show.widgets import FALLBACK, WIDGET_MIME
 
 PATHS = notebook_files.notebooks()
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
@@ -28,20 +28,26 @@ def outputs(name):
 
 
 def tagged(name, tag):
-    return [i for i, c in enumerate(NOTEBOOKS[name].cells) if tag in c.metadata.get("tags", [])]
+    return [
+        i
+        for i, c in enumerate(NOTEBOOKS[name].cells)
+        if tag in c.metadata.get("tags", [])
+    ]
 
 
 def test_there_are_notebooks_and_their_numbers_have_no_gap():
-    assert [name[:2] for name in NOTEBOOKS] == [f"{i:02d}" for i in range(len(NOTEBOOKS))]
+    assert [name[:2] for name in NOTEBOOKS] == [
+        f"{i:02d}" for i in range(len(NOTEBOOKS))
+    ]
     assert len(NOTEBOOKS) >= 3
 
 
 @each
 def test_outputs_are_those_of_the_sources(name):
     notebook = NOTEBOOKS[name]
-    assert notebook.metadata["workbook"]["code"] == notebook_files.code_digest(notebook), (
-        f"{name} was edited after its last run: `make notebooks`"
-    )
+    assert notebook.metadata["workbook"]["code"] == notebook_files.code_digest(
+        notebook
+    ), f"{name} was edited after its last run: `make notebooks`"
     counts = [cell.execution_count for cell in code_cells(name)]
     assert counts == list(range(1, len(counts) + 1))
 
@@ -51,7 +57,9 @@ def test_no_output_is_an_error_or_a_warning(name):
     for output in outputs(name):
         assert output.output_type != "error"
         assert output.get("name") != "stderr", output.get("text")
-        text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        text = output.get("text", "") + str(
+            output.get("data", {}).get("text/plain", "")
+        )
         assert not re.search(r"\b\w*Warning\b:", text), text
 
 
@@ -67,7 +75,9 @@ def test_the_file_is_light_and_holds_no_widget_state(name):
 def test_no_output_speaks_of_the_machine_it_ran_on(name):
     for output in outputs(name):
         text = output.get("text", "") + str(output.get("data", ""))
-        assert not re.search(r"(/root/|/home/|/tmp/|/work/|[A-Z]:\\\\Users)", text), text[:300]
+        assert not re.search(r"(/root/|/home/|/tmp/|/work/|[A-Z]:\\\\Users)", text), (
+            text[:300]
+        )
 
 
 @each
@@ -92,7 +102,9 @@ def test_code_is_short_and_plain(name):
     for cell in code_cells(name):
         lines = cell.source.splitlines()
         lengths.append(len(lines))
-        assert len(lines) <= (30 if "recipe" in cell.metadata.get("tags", []) else 25), cell.source
+        assert len(lines) <= (
+            30 if "recipe" in cell.metadata.get("tags", []) else 25
+        ), cell.source
         assert not re.search(r"sys\.path|import \*|trust_remote_code", cell.source)
     assert sorted(lengths)[len(lengths) // 2] <= 8
 
@@ -102,7 +114,11 @@ def test_every_widget_has_its_still_below(name):
     cells = code_cells(name)
     found = 0
     for cell, below in itertools.pairwise(cells):
-        shown = [o for o in cell.outputs if FALLBACK in str(o.get("data", {}).get("text/plain"))]
+        shown = [
+            o
+            for o in cell.outputs
+            if FALLBACK in str(o.get("data", {}).get("text/plain"))
+        ]
         if not shown:
             continue
         found += 1
@@ -114,17 +130,21 @@ def test_every_widget_has_its_still_below(name):
 def exercises():
     for name, notebook in NOTEBOOKS.items():
         for i in tagged(name, "exercise"):
-            yield pytest.param(name, notebook.cells[i], notebook.cells[i + 1], id=f"{name}-{i}")
+            yield pytest.param(
+                name, notebook.cells[i], notebook.cells[i + 1], id=f"{name}-{i}"
+            )
 
 
 def topic(name):
     source = "\n".join(cell.source for cell in code_cells(name))
     module = re.search(r"from helpers\.checks import (\w+) as check", source)
-    return importlib.import_module(f"helpers.checks.{module[1]}")
+    return importlib.import_module(f"helpers.show.checks.{module[1]}")
 
 
 def solution(cell):
-    code = re.search(r"Solution</summary>.*?```python\n(.*?)```", cell.source, flags=re.DOTALL)
+    code = re.search(
+        r"Solution</summary>.*?```python\n(.*?)```", cell.source, flags=re.DOTALL
+    )
     assert code, f"no folded solution: {cell.source[:80]}"
     return code[1]
 
@@ -136,7 +156,9 @@ def test_there_are_at_least_two_exercises(name):
 
 @pytest.mark.parametrize(("name", "cell", "below"), list(exercises()))
 def test_the_stub_is_not_attempted_yet_and_the_solution_passes(name, cell, below):
-    check, attempt = re.search(r"^check\.(\w+)\((\w+)\)$", cell.source, re.MULTILINE).groups()
+    check, attempt = re.search(
+        r"^check\.(\w+)\((\w+)\)$", cell.source, re.MULTILINE
+    ).groups()
     exercise = getattr(topic(name), check)
     stub, solved = {}, {}
     exec(cell.source.replace(f"check.{check}({attempt})", ""), stub)
@@ -170,7 +192,9 @@ def test_every_exercise_names_at_least_two_mistakes(name):
     assert all(len(exercise.mistakes) >= 2 for exercise in found)
 
 
-@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if "04" <= name[:2] <= "08"])
+@pytest.mark.parametrize(
+    "name", [name for name in NOTEBOOKS if "04" <= name[:2] <= "08"]
+)
 def test_the_copy_and_go_cell_is_one_and_plain(name):
     (at,) = tagged(name, "recipe")
     recipe = NOTEBOOKS[name].cells[at].source

@@ -10,7 +10,7 @@ from torch.autograd import grad, gradcheck
 from torch.nn import functional
 from torch.testing import assert_close
 
-from helpers.objective import (
+from helpers.distillation.objective import (
     IGNORE,
     Counts,
     Objective,

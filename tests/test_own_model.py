@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from datasets import DatasetDict
 
-from helpers import data, tasks
+from helpers import data
 from helpers.checkpoints import distilbert
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
+from helpers.data import tasks
 from helpers.training import own_model, predict, stream
 
 # head: a sample task in its schema, rows to learn from, the columns that an answer adds
@@ -56,8 +57,13 @@ def test_a_head_is_kept_and_answers_new_rows(trained, head):
     assert len(answers) == len(rows)
     assert all(set(answer) == HEADS[head][2] for answer in answers)
     alone = predict.answers(model, tokenizer, about, rows[:1])[0]
-    for name, value in alone.items():  # neighbours in a batch change nothing but the last digits
-        expected = pytest.approx(value, abs=1e-3) if isinstance(value, float | dict) else value
+    for (
+        name,
+        value,
+    ) in alone.items():  # neighbours in a batch change nothing but the last digits
+        expected = (
+            pytest.approx(value, abs=1e-3) if isinstance(value, float | dict) else value
+        )
         assert answers[0][name] == expected
 
 
@@ -66,7 +72,9 @@ def test_names_of_labels_come_back(trained):
     (answer,) = predict.answers(model, tokenizer, about, [{"text": "A fine film."}])
     assert answer["label"] in tasks.task("topic").names
     model, tokenizer, about = predict.opened(trained["tokens"][0])
-    (answer,) = predict.answers(model, tokenizer, about, [{"tokens": ["Ada", "sang", "."]}])
+    (answer,) = predict.answers(
+        model, tokenizer, about, [{"tokens": ["Ada", "sang", "."]}]
+    )
     assert len(answer["tags"]) == 3
     assert set(answer["tags"]) <= set(tasks.task("entities").names)
 
@@ -74,21 +82,30 @@ def test_names_of_labels_come_back(trained):
 def test_any_number_of_choices(trained):
     model, tokenizer, about = predict.opened(trained["choices"][0])
     rows = [
-        {"context": "It rained.", "choices": [f"Ending {i}." for i in range(n)]} for n in (2, 7)
+        {"context": "It rained.", "choices": [f"Ending {i}." for i in range(n)]}
+        for n in (2, 7)
     ]
-    found = [answer["choice"] for answer in predict.answers(model, tokenizer, about, rows)]
+    found = [
+        answer["choice"] for answer in predict.answers(model, tokenizer, about, rows)
+    ]
     assert found[0] in range(2)
     assert found[1] in range(7)
 
 
 def test_the_best_epoch_is_kept(tmp_path):
     said, sets = [], few("topic", 48)
-    how = replace(own_model.recipe_for("classification", "classroom", 3, 5e-4), batch_size=8)
+    how = replace(
+        own_model.recipe_for("classification", "classroom", 3, 5e-4), batch_size=8
+    )
     found = own_model.train(
         "classification", sets, distilbert(), how, tmp_path / "m", say=said.append
     )
-    assert sum(line.startswith("about ") for line in said) == 1  # once the first steps are known
-    epochs = [float(x.split("macro_f1 ")[1].split(",")[0]) for x in said if "macro_f1" in x]
+    assert (
+        sum(line.startswith("about ") for line in said) == 1
+    )  # once the first steps are known
+    epochs = [
+        float(x.split("macro_f1 ")[1].split(",")[0]) for x in said if "macro_f1" in x
+    ]
     assert len(epochs) == 3
     assert found["macro_f1"] == pytest.approx(max(epochs), abs=6e-4)
 
@@ -100,15 +117,22 @@ def test_nothing_is_lost_or_mistaken(trained, tmp_path):
     with pytest.raises(WorkbookError, match="is not empty: name another --output"):
         own_model.train("classification", few("topic", 8), distilbert(), how, folder)
     assert sorted(path.name for path in folder.iterdir()) == before
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # no litter beside it
-    with pytest.raises(WorkbookError, match=r"has no workbook\.json: `workbook fine-tune` makes"):
+    assert [path.name for path in folder.parent.iterdir()] == [
+        folder.name
+    ]  # no litter beside it
+    with pytest.raises(
+        WorkbookError, match=r"has no workbook\.json: `workbook fine-tune` makes"
+    ):
         predict.opened(tmp_path)
 
 
 def test_a_long_training_is_foretold_with_what_would_fit():
     assert own_model.forecast(0.1, 300, 3) == "about 30 seconds"
     assert own_model.forecast(1, 600, 3) == "about 10 minutes"
-    assert own_model.forecast(2, 1800, 6) == "about 60 minutes; 2 epochs would take 20: --epochs 2"
+    assert (
+        own_model.forecast(2, 1800, 6)
+        == "about 60 minutes; 2 epochs would take 20: --epochs 2"
+    )
     assert "--epochs 1 with 50% of the rows" in own_model.forecast(2, 3600, 3)
 
 
@@ -118,11 +142,23 @@ def test_a_long_training_is_foretold_with_what_would_fit():
 def test_from_excels_csv_to_a_labelled_new_file(workbook, tmp_path):
     import csv
 
-    rows = [(row["topic"], row["text"]) for row in data.rows("reviews", "train", "plain")]
+    rows = [
+        (row["topic"], row["text"]) for row in data.rows("reviews", "train", "plain")
+    ]
     rows = [row for row in rows if row[0] in ("film", "food")][:60]
     lines = [f'{label};"{text.replace(chr(34), "")} à 5 €"' for label, text in rows]
-    (tmp_path / "export.csv").write_text("v1;v2\n" + "\n".join(lines), encoding="cp1252")
-    asked = ["fine-tune", "classification", "export.csv", "--output", "mine", "--epochs", "1"]
+    (tmp_path / "export.csv").write_text(
+        "v1;v2\n" + "\n".join(lines), encoding="cp1252"
+    )
+    asked = [
+        "fine-tune",
+        "classification",
+        "export.csv",
+        "--output",
+        "mine",
+        "--epochs",
+        "1",
+    ]
     done = workbook(*asked)
     assert done.returncode == 1
     assert "cp1252" in done.stderr  # the encoding that would read it is named
@@ -131,7 +167,9 @@ def test_from_excels_csv_to_a_labelled_new_file(workbook, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "48 rows to learn from, 12 held out, 1 epochs" in done.stdout
     assert "macro_f1" in done.stdout
-    (tmp_path / "new.csv").write_text("v2,id\nA tasty soup.,1\nA dull film.,2\n", encoding="utf8")
+    (tmp_path / "new.csv").write_text(
+        "v2,id\nA tasty soup.,1\nA dull film.,2\n", encoding="utf8"
+    )
     done = workbook("predict", "mine", "new.csv", "--batch-size", "1")
     assert done.returncode == 0, done.stderr
     with (tmp_path / "new.predicted.csv").open(encoding="utf8", newline="") as file:
@@ -145,7 +183,11 @@ def test_from_excels_csv_to_a_labelled_new_file(workbook, tmp_path):
     ("name", "text", "said"),
     [
         ("a.jsonl", '{"text": "x"}\n[]\n', "line 2: expected one JSON object"),
-        ("a.csv", "comment_x\nfine\n", "no column is 'text' among comment_x; say which: --columns"),
+        (
+            "a.csv",
+            "comment_x\nfine\n",
+            "no column is 'text' among comment_x; say which: --columns",
+        ),
         ("a.csv", "text\n", "there are no rows in it"),
         ("a.pdf", "%PDF", "expected .csv, .tsv, .jsonl, .xlsx or .parquet"),
     ],

@@ -14,10 +14,13 @@ from helpers.core.results import Result
 def notebook(title, *sections):
     cells = [new_markdown_cell(f"# {title}\n\nYou will *see* `it`.\n\nFacts.")]
     cells += [
-        new_markdown_cell(f"## {name}\n\ntext\n\n### Exercise of {name}") for name in sections
+        new_markdown_cell(f"## {name}\n\ntext\n\n### Exercise of {name}")
+        for name in sections
     ]
     shown = new_output("stream", text="shown")
-    return new_notebook(cells=[*cells, new_code_cell("print('shown')", outputs=[shown])])
+    return new_notebook(
+        cells=[*cells, new_code_cell("print('shown')", outputs=[shown])]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,9 @@ def test_every_heading_of_the_search_leads_to_a_place_that_exists(site):
     for name, count in (("index", 2), ("00_a", 3)):
         text = (site / f"{name}.html").read_text()
         stored = re.search(r'id="headings"[^>]*>(.*?)</script>', text, re.DOTALL)[1]
-        assert len(json.loads(stored)) == count, "what has not run yet is not in the index"
+        assert len(json.loads(stored)) == count, (
+            "what has not run yet is not in the index"
+        )
     for chapter in json.loads(stored):
         page = (site / f"{chapter['name']}.html").read_text()
         anchors = re.findall(r'<h[23] id="([^"]*)"', page)
@@ -57,7 +62,9 @@ def test_every_heading_of_the_search_leads_to_a_place_that_exists(site):
 def test_the_workbooks_own_headings_are_all_found():
     for path in notebook_files.notebooks():
         book = notebook_files.read(path)
-        text = "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+        text = "\n".join(
+            cell.source for cell in book.cells if cell.cell_type == "markdown"
+        )
         marks = re.findall(r"^#{2,3} ", text, flags=re.MULTILINE)
         assert len(pages.chapter(path.stem, book).headings) == len(marks) > 5, path.stem
 

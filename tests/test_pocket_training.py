@@ -39,7 +39,12 @@ def texts(tmp_path):
     ("script", "made", "shipped", "more"),
     [
         ("train_adapter.py", "adapter.safetensors", ADAPTER, ["--rank", "2"]),
-        ("train_student.py", "student.safetensors", STUDENT, ["--every-layer", "1", "--segments"]),
+        (
+            "train_student.py",
+            "student.safetensors",
+            STUDENT,
+            ["--every-layer", "1", "--segments"],
+        ),
     ],
 )
 def test_it_trains_stops_and_goes_on(texts, tmp_path, script, made, shipped, more):
@@ -57,7 +62,9 @@ def test_it_trains_stops_and_goes_on(texts, tmp_path, script, made, shipped, mor
     tensors = load_file(output / made)
     assert tensors.keys() == load_file(shipped).keys()
     if made.startswith("adapter"):
-        assert tensors["bert.encoder.layer.0.attention.self.query.lora_B"].abs().max() > 0
+        assert (
+            tensors["bert.encoder.layer.0.attention.self.query.lora_B"].abs().max() > 0
+        )
 
 
 def test_the_adapter_goes_on_from_the_one_that_ships(texts, tmp_path):
@@ -65,7 +72,11 @@ def test_the_adapter_goes_on_from_the_one_that_ships(texts, tmp_path):
     done = train("train_adapter.py", texts, output, 0.001)
     assert done.returncode == 0, done.stderr
     name = "bert.encoder.layer.3.output.dense.lora_A"
-    gap = (load_file(output / "adapter.safetensors")[name] - load_file(ADAPTER)[name]).abs().max()
+    gap = (
+        (load_file(output / "adapter.safetensors")[name] - load_file(ADAPTER)[name])
+        .abs()
+        .max()
+    )
     assert gap < 0.05
 
 

@@ -7,11 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from helpers import ready_made
-from helpers.checkpoints import bert, distilbert
-from helpers.errors import WorkbookError
-from helpers.ready_made import fine_tuned
-from helpers.sources import sha256
+from helpers.checkpoints import bert, distilbert, ready_made
+from helpers.checkpoints.ready_made import fine_tuned
+from helpers.checkpoints.weights import sha256
+from helpers.core.errors import WorkbookError
 
 
 def test_six_layers_say_what_the_teacher_says(tokenizer):
@@ -28,14 +27,20 @@ def test_six_layers_say_what_the_teacher_says(tokenizer):
 
 
 def test_what_is_not_there_is_one_line():
-    with pytest.raises(WorkbookError, match="no DistilBERT of 4 layers here; there are 3 or 6"):
+    with pytest.raises(
+        WorkbookError, match="no DistilBERT of 4 layers here; there are 3 or 6"
+    ):
         distilbert(layers=4)
-    with pytest.raises(WorkbookError, match="no DistilBERT of 3 layers here; there are 6"):
+    with pytest.raises(
+        WorkbookError, match="no DistilBERT of 3 layers here; there are 6"
+    ):
         distilbert("full", layers=3)
     assert distilbert("full", layers=6) == "distilbert-base-uncased"
     with pytest.raises(WorkbookError, match="no model fine-tuned for 'mood' here"):
         fine_tuned("mood")
-    with pytest.raises(WorkbookError, match="'entities' by DistilBERT's authors on the Hub"):
+    with pytest.raises(
+        WorkbookError, match="'entities' by DistilBERT's authors on the Hub"
+    ):
         fine_tuned("entities", "full")
     assert fine_tuned("questions", "full") == ready_made.HUB["questions"]
 
@@ -52,7 +57,9 @@ def shelf(tmp_path, monkeypatch):
     for name, parameter in model.named_parameters():
         if name.endswith("lora_B"):
             torch.nn.init.normal_(parameter, std=0.02)
-    learned = {n: p.detach().half() for n, p in model.named_parameters() if p.requires_grad}
+    learned = {
+        n: p.detach().half() for n, p in model.named_parameters() if p.requires_grad
+    }
     file = tmp_path / "mood.safetensors"
     save_file(learned, file)
     entry = {"class": type(model).__name__, "layers": 3, "labels": ["sad", "glad"]}
@@ -68,9 +75,13 @@ def test_a_difference_is_built_into_a_model_that_opens_anywhere(shelf, tokenizer
 
     made = AutoModelForSequenceClassification.from_pretrained(fine_tuned("mood")).eval()
     assert made.config.id2label == {0: "sad", 1: "glad"}
-    inputs = AutoTokenizer.from_pretrained(fine_tuned("mood"))("A fine day.", return_tensors="pt")
+    inputs = AutoTokenizer.from_pretrained(fine_tuned("mood"))(
+        "A fine day.", return_tensors="pt"
+    )
     with torch.no_grad():
-        assert (made(**inputs).logits - shelf[0](**inputs).logits).abs().max() < 0.02  # fp16
+        assert (
+            made(**inputs).logits - shelf[0](**inputs).logits
+        ).abs().max() < 0.02  # fp16
 
 
 def test_another_file_than_the_recorded_one_is_refused(shelf):

@@ -16,12 +16,12 @@ from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers.core import notebook_files, results, runner, screen
+from helpers.core.errors import WorkbookError
 from helpers.core.results import Result
-from helpers.errors import WorkbookError
 
 PARAMETERS = 'PROFILE = "classroom"  # a\nSEED = 0  # b\nNAMES = []  # c'
 GOOD = (
-    "from helpers.profiles import profile\nfrom helpers.session import Session\n"
+    "from helpers.core.profiles import profile\nfrom helpers.core.session import Session\n"
     "Session('t', profile(PROFILE), 'cpu', SEED).record(seed=SEED, profile=PROFILE)"
 )
 BAD = "print(1)\nraise ValueError('no <b>')"
@@ -39,9 +39,15 @@ MAIN = (
 def write(folder, name, code, **metadata):
     """A small notebook that ends with `code`."""
     parameters = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
-    cells = [new_markdown_cell(f"# {name}\n\nOne.\n\n## Two"), parameters, new_code_cell(code)]
+    cells = [
+        new_markdown_cell(f"# {name}\n\nOne.\n\n## Two"),
+        parameters,
+        new_code_cell(code),
+    ]
     folder.mkdir(exist_ok=True)
-    nbformat.write(new_notebook(cells=cells, metadata=metadata), folder / f"{name}.ipynb")
+    nbformat.write(
+        new_notebook(cells=cells, metadata=metadata), folder / f"{name}.ipynb"
+    )
 
 
 @pytest.fixture
@@ -65,7 +71,10 @@ def report(output):
 
 def files(output, *names):
     pages = {f"{name}.{kind}" for name in names for kind in ("html", "ipynb")}
-    return {path.name for path in output.iterdir()} == pages | {"index.html", "results.json"}
+    return {path.name for path in output.iterdir()} == pages | {
+        "index.html",
+        "results.json",
+    }
 
 
 def test_a_run_records_values_and_failures_and_leaves_nothing_else(books, output):
@@ -79,15 +88,23 @@ def test_a_run_records_values_and_failures_and_leaves_nothing_else(books, output
     assert {"processor", "torch", "date"} <= report(output)["machine"].keys()
     index = (output / "index.html").read_text()
     assert "no &lt;b&gt;" in index
-    assert re.search(rf"{entry['date']}\s+in <code>smoke</code>,\s+<code>SEED = 7", index)
+    assert re.search(
+        rf"{entry['date']}\s+in <code>smoke</code>,\s+<code>SEED = 7", index
+    )
     assert files(output, "00_good", "01_bad")
 
 
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("import time; time.sleep(600)", "a cell took more than 2 seconds and was stopped"),
-        ("import os; os.kill(os.getpid(), 9)", "Kernel died (often for lack of memory)"),
+        (
+            "import time; time.sleep(600)",
+            "a cell took more than 2 seconds and was stopped",
+        ),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "Kernel died (often for lack of memory)",
+        ),
     ],
 )
 def test_a_cell_that_hangs_or_dies_is_named(books, output, monkeypatch, code, error):
@@ -122,14 +139,28 @@ def test_resume_takes_what_failed_and_mixes_no_parameters(books, output):
         again = runner.plan("smoke", only, {"NAMES": ["a"]})
         assert runner.left(again, output).names == names
     for other in (runner.plan("smoke"), runner.plan("classroom", (), {"NAMES": ["a"]})):
-        with pytest.raises(WorkbookError, match=r"had --profile smoke -p NAMES .*: give --resume"):
+        with pytest.raises(
+            WorkbookError, match=r"had --profile smoke -p NAMES .*: give --resume"
+        ):
             runner.left(other, output)
     (output / "00_good.html").unlink()
-    assert results.load(output).results.keys() == {"01_bad"}, "without a page it is no result"
+    assert results.load(output).results.keys() == {"01_bad"}, (
+        "without a page it is no result"
+    )
 
 
 def start(books, output, *more):
-    command = [sys.executable, "-c", MAIN, books, "run", "--profile", "smoke", "--output", output]
+    command = [
+        sys.executable,
+        "-c",
+        MAIN,
+        books,
+        "run",
+        "--profile",
+        "smoke",
+        "--output",
+        output,
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*map(str, command), *more], cwd=ROOT, text=True, **pipes)
 
@@ -180,13 +211,18 @@ def test_only_a_clean_run_puts_its_outputs_into_the_notebooks(books, output):
     runner.update(runner.plan("classroom", ("00",)), output)
     notebook = notebook_files.read(books / "00_good.ipynb")
     assert notebook_files.records(notebook) == {"seed": 0, "profile": "classroom"}
-    assert [c.execution_count for c in notebook.cells if c.cell_type == "code"] == [1, 2]
+    assert [c.execution_count for c in notebook.cells if c.cell_type == "code"] == [
+        1,
+        2,
+    ]
     assert notebook.metadata["workbook"]["code"] == notebook_files.code_digest(notebook)
 
 
 def store(output, *found):
     """A folder with these results, as a run leaves it."""
-    folder = results.begin(output, found[0].profile, {}, [one.notebook for one in found])
+    folder = results.begin(
+        output, found[0].profile, {}, [one.notebook for one in found]
+    )
     for one in found:
         for kind in ("html", "ipynb"):
             (output / f"{one.notebook}.{kind}").write_text("")
@@ -206,13 +242,17 @@ def store(output, *found):
 def test_a_notebooks_time_is_its_last_one(books, output, profile, ok, last, seconds):
     write(books, "00_good", GOOD, workbook={"seconds": 80})
     store(output, Result("00_good", 30.0, ok, profile=last))
-    assert runner.expected_seconds(runner.plan(profile, ("00",)), output) == {"00_good": seconds}
+    assert runner.expected_seconds(runner.plan(profile, ("00",)), output) == {
+        "00_good": seconds
+    }
 
 
 def test_the_time_left_follows_the_notebooks_and_not_their_average(capsys):
     with screen.Progress({"00_a": 10, "01_b": 20, "02_c": 600, "03_d": 370}) as bar:
         assert bar.seconds_left() == pytest.approx(1000, abs=2)
-        bar.finished(Result("00_a", 20, True))  # twice as slow, but so short a time is noise
+        bar.finished(
+            Result("00_a", 20, True)
+        )  # twice as slow, but so short a time is noise
         assert bar.seconds_left() == pytest.approx(1131, abs=2)
         bar.finished(Result("01_b", 1, False, error="no"))  # soon failed is not quick
         assert bar.seconds_left() == pytest.approx(1107, abs=4)
@@ -230,24 +270,37 @@ def test_an_older_results_file_is_read_and_a_broken_one_named(output):
         del entry["profile"], entry["parameters"], entry["date"]
     (output / "results.json").write_text(json.dumps(old))
     found = results.load(output)
-    assert (found.results["00_a"].date, found.left) == (old["machine"]["date"], ["01_b"])
+    assert (found.results["00_a"].date, found.left) == (
+        old["machine"]["date"],
+        ["01_b"],
+    )
     (output / "results.json").write_text("{")
-    with pytest.raises(WorkbookError, match=r"results.json is not what `workbook run` writes"):
+    with pytest.raises(
+        WorkbookError, match=r"results.json is not what `workbook run` writes"
+    ):
         results.load(output)
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--profile", "fast"], "PROFILE is 'fast'; it must be one of smoke, classroom, full"),
+        (
+            ["--profile", "fast"],
+            "PROFILE is 'fast'; it must be one of smoke, classroom, full",
+        ),
         (["-p", "SEED", "many"], "SEED is 'many'; it must be a whole number"),
         (["-p", "SEDE", "1"], "no notebook of this run has a parameter SEDE"),
-        (["-p", "LAYERS", "[0.5]"], "LAYERS is [0.5]; it must be a list of layer numbers"),
+        (
+            ["-p", "LAYERS", "[0.5]"],
+            "LAYERS is [0.5]; it must be a list of layer numbers",
+        ),
         (["77"], "no notebook begins with '77'"),
         (["--update", "--profile", "smoke"], "--update takes the classroom profile"),
     ],
 )
-def test_bad_arguments_are_one_line_before_anything_runs(workbook, tmp_path, arguments, line):
+def test_bad_arguments_are_one_line_before_anything_runs(
+    workbook, tmp_path, arguments, line
+):
     done = workbook("run", *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: {line}")
@@ -255,10 +308,14 @@ def test_bad_arguments_are_one_line_before_anything_runs(workbook, tmp_path, arg
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_parameter_is_of_its_kind_and_a_path_of_the_callers_folder(books, monkeypatch):
+def test_a_parameter_is_of_its_kind_and_a_path_of_the_callers_folder(
+    books, monkeypatch
+):
     from helpers.cli import _given
 
-    with pytest.raises(WorkbookError, match=r"NAMES is 'a'; it must be a list, such as \[\]"):
+    with pytest.raises(
+        WorkbookError, match=r"NAMES is 'a'; it must be a list, such as \[\]"
+    ):
         runner.plan("smoke", parameters={"NAMES": "a"})
     monkeypatch.chdir(books)
     assert _given("DATA_FILE", "mine.csv") == str(books / "mine.csv")
@@ -311,11 +368,15 @@ def test_the_workbook_runs_in_smoke_from_a_read_only_checkout(smoke):
 def test_a_smoke_run_is_quiet_and_its_pages_fetch_nothing_and_lead_to_each_other(smoke):
     output = smoke[1]
     for path in output.glob("*.ipynb"):
-        outputs = [o for c in notebook_files.read(path).cells for o in c.get("outputs", [])]
+        outputs = [
+            o for c in notebook_files.read(path).cells for o in c.get("outputs", [])
+        ]
         assert [o for o in outputs if o.get("name") == "stderr"] == [], path
     for path in output.glob("*.html"):
         text = path.read_text()
-        assert not re.search(r"<(script|img|link|iframe)[^>]+(src|href)=[\"'](https?:|[\"'])", text)
+        assert not re.search(
+            r"<(script|img|link|iframe)[^>]+(src|href)=[\"'](https?:|[\"'])", text
+        )
         assert not re.search(r"import\(|cdnjs|jsdelivr|unpkg", text), path
         for target in re.findall(r'href="([\w./]+\.(?:html|ipynb))"', text):
             assert target.endswith(".html"), f"{path.name}: {target}"

@@ -9,9 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import EvalPrediction
 
-from helpers import scores
-from helpers.scores import calibration, classification, multilabel, regression, tokens
-from helpers.squad import answer_f1, exact_match, normalize_answer, squad_scores
+from helpers.training import scores
+from helpers.training.scores import (
+    calibration,
+    classification,
+    multilabel,
+    regression,
+    tokens,
+)
+from helpers.training.squad import (
+    answer_f1,
+    exact_match,
+    normalize_answer,
+    squad_scores,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 TAGS = ["O", "B-person", "I-person", "B-place", "I-place"]

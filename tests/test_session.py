@@ -3,18 +3,24 @@
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from helpers import session
-from helpers.errors import WorkbookError
+from helpers.core import session
+from helpers.core.errors import WorkbookError
 
 
 @pytest.mark.parametrize(
     ("parameters", "line"),
     [
-        ({"PROFILE": "Classroom"}, "PROFILE is 'Classroom'; it must be one of smoke, classroom"),
+        (
+            {"PROFILE": "Classroom"},
+            "PROFILE is 'Classroom'; it must be one of smoke, classroom",
+        ),
         ({"SEED": "3"}, "SEED is '3'; it must be a whole number, 0 or more"),
         ({"SEED": True}, "SEED is True; it must be a whole number"),
         ({"SEED": -1}, "SEED is -1"),
-        ({"MAX_LENGTH": 513}, "MAX_LENGTH is 513; it must be a whole number from 8 to 512"),
+        (
+            {"MAX_LENGTH": 513},
+            "MAX_LENGTH is 513; it must be a whole number from 8 to 512",
+        ),
         ({"TEXT": "  "}, "TEXT is '  '; it must be a text that is not empty"),
         ({"LAYERS": "0,2,4"}, "LAYERS is '0,2,4'; it must be a list of layer numbers"),
     ],
@@ -28,7 +34,9 @@ def test_malformed_parameters_are_one_clear_line(parameters, line):
 
 def test_jupyter_shows_the_line_and_no_stack(capsys):
     shell = InteractiveShell()
-    assert not shell.run_cell("from helpers import session; session.start('x', 'no')").success
+    assert not shell.run_cell(
+        "from helpers import session; session.start('x', 'no')"
+    ).success
     shown = capsys.readouterr().out
     assert shown.strip().startswith("WorkbookError: PROFILE is 'no'")
     assert "Traceback" not in shown
@@ -79,8 +87,8 @@ def test_record_leaves_json_for_the_runner_and_a_table_for_the_reader(monkeypatc
 
 def test_importing_helpers_is_fast_and_brings_no_torch(python):
     code = (
-        "import sys, time; began = time.process_time(); import helpers, helpers.session, "
-        "helpers.checkpoints, helpers.surgery, helpers.checks, helpers.plots, helpers.widgets, "
+        "import sys, time; began = time.process_time(); import helpers, helpers.core.session, "
+        "helpers.checkpoints, helpers.checkpoints.convert, helpers.show.checks, helpers.show.plots, helpers.show.widgets, "
         "helpers.cli\n"
         "print(time.process_time() - began, 'torch' in sys.modules, 'transformers' in sys.modules)"
     )

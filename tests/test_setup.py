@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
 
-from helpers.core.doctor import canonical, pinned
+from helpers.doctor import canonical, pinned
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LISTS = [
@@ -30,7 +30,9 @@ def test_every_dependency_has_a_tested_version_that_it_allows(requirement):
 
 
 def test_what_is_installed_is_what_was_tested():
-    installed = {canonical(d.name): d.version for d in importlib.metadata.distributions()}
+    installed = {
+        canonical(d.name): d.version for d in importlib.metadata.distributions()
+    }
     differ = {
         name: (installed[name], version)
         for name, version in PINS.items()
@@ -60,7 +62,9 @@ def test_every_package_that_an_install_brings_has_its_pin():
 
 def test_constraints_are_exact_and_name_no_build_or_place():
     for line in (ROOT / "constraints.txt").read_text().splitlines():
-        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line), line
+        assert line.startswith("#") or re.fullmatch(
+            r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line
+        ), line
 
 
 def test_conda_installs_the_same_through_pip():
@@ -84,7 +88,9 @@ def test_every_package_is_installed_with_the_project():
     assert setuptools["packages"] == {"find": {"include": ["helpers*"]}}
     files = {path for path in (ROOT / "helpers").rglob("*") if path.is_file()}
     code = {path for path in files if path.suffix in (".py", ".pyc")}
-    assert all(path.with_name("__init__.py") in code for path in code if path.suffix == ".py")
+    assert all(
+        path.with_name("__init__.py") in code for path in code if path.suffix == ".py"
+    )
     shipped = {
         path
         for package, patterns in setuptools["package-data"].items()
@@ -100,7 +106,9 @@ def test_ci_calls_what_the_readme_tells_a_newcomer():
     assert script.index("make test") < script.index("make run")
     assert "set -euo pipefail" in script
     named = " ".join(re.findall(r'make run NOTEBOOKS="([^"]*)"', script)).split()
-    assert sorted(named) == sorted(path.name[:2] for path in ROOT.glob("notebooks/*.ipynb"))
+    assert sorted(named) == sorted(
+        path.name[:2] for path in ROOT.glob("notebooks/*.ipynb")
+    )
     assert "make run" in readme
     assert "make test" in readme
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
@@ -109,10 +117,16 @@ def test_ci_calls_what_the_readme_tells_a_newcomer():
 def imported(path, modules):
     """Those of `modules` that a file imports, wherever in it, but for types alone."""
     tree = ast.parse(path.read_text(encoding="utf8"))
-    tree.body = [node for node in tree.body if "TYPE_CHECKING" not in ast.dump(node)[:60]]
+    tree.body = [
+        node for node in tree.body if "TYPE_CHECKING" not in ast.dump(node)[:60]
+    ]
     found = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module]
     found = [node for node in found if node.module.split(".")[0] == "helpers"]
-    names = [(node.module, f"{node.module}.{alias.name}") for node in found for alias in node.names]
+    names = [
+        (node.module, f"{node.module}.{alias.name}")
+        for node in found
+        for alias in node.names
+    ]
     return {whole if whole in modules else module for module, whole in names}
 
 

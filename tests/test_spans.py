@@ -12,11 +12,11 @@ from transformers import EvalPrediction
 
 from helpers import data
 from helpers.checkpoints import base_tokenizer
-from helpers.errors import WorkbookError
-from helpers.scores import questions, tokens
-from helpers.spans import align_labels, answers, best_spans, insides, word_tags
-from helpers.squad import squad_scores
-from helpers.windows import answer_tokens, encode_questions, label_windows
+from helpers.core.errors import WorkbookError
+from helpers.training.scores import questions, tokens
+from helpers.training.spans import align_labels, answers, best_spans, insides, word_tags
+from helpers.training.squad import squad_scores
+from helpers.training.windows import answer_tokens, encode_questions, label_windows
 
 TAGS = list(data.TAGS)
 ENTITIES = [row for split in data.SPLITS for row in data.rows("entities", split)]
@@ -328,8 +328,8 @@ def test_nothing_depends_on_how_questions_and_windows_are_grouped(distil, monkey
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(2, len(windows), 64, generator=generator)
     whole = answers(windows, contexts, *noise)
-    monkeypatch.setattr("helpers.windows.BATCH", 3)
-    monkeypatch.setattr("helpers.spans.CHUNK", 7)
+    monkeypatch.setattr("helpers.training.windows.BATCH", 3)
+    monkeypatch.setattr("helpers.training.spans.CHUNK", 7)
     parts = encode_questions(distil, asked, contexts, 64, 16)
     assert (parts.inputs, parts.rows) == (windows.inputs, windows.rows)
     assert parts.sequence_ids == windows.sequence_ids

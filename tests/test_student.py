@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from helpers import shipped
 from helpers.checkpoints import POCKET, STUDENT, student_weights
+from helpers.core.errors import WorkbookError
 from helpers.data import passages
-from helpers.errors import WorkbookError
-from helpers.metrics import masked_accuracy
+from helpers.distillation import student_log as shipped
+from helpers.training.metrics import masked_accuracy
 
 SHEET = (POCKET / "README.md").read_text(encoding="utf8")
 
@@ -44,7 +44,9 @@ def test_what_is_shipped_of_a_student_is_what_it_learned(distilbert_model):
     assert shipped_part.keys() == load_file(STUDENT).keys()
 
 
-def test_it_fills_gaps_nearly_as_well_as_its_teacher(distilbert_model, bert_model, tokenizer):
+def test_it_fills_gaps_nearly_as_well_as_its_teacher(
+    distilbert_model, bert_model, tokenizer
+):
     texts = passages("classroom", "test")
     mine = masked_accuracy(distilbert_model, tokenizer, texts, maskings=2)
     yours = masked_accuracy(bert_model, tokenizer, texts, maskings=2)
@@ -64,7 +66,9 @@ def test_its_log_reaches_from_the_first_step_to_the_last():
     assert starts[-1]["student_layers"] == [0, 2, 5]
 
 
-def test_a_turn_is_where_the_training_changed_not_where_it_was_lengthened(tmp_path, monkeypatch):
+def test_a_turn_is_where_the_training_changed_not_where_it_was_lengthened(
+    tmp_path, monkeypatch
+):
     starts = [
         {"after_step": 0, "cosine": 50.0, "steps": 1000},
         {"after_step": 750, "cosine": 100.0, "steps": 1000},
@@ -75,7 +79,9 @@ def test_a_turn_is_where_the_training_changed_not_where_it_was_lengthened(tmp_pa
     shipped.RUN.write_text(json.dumps({"starts": starts}))
     assert shipped.student_turns() == [750, 1500]
     shipped.RUN.write_text("[]")
-    with pytest.raises(WorkbookError, match=r"student_run\.json: expected a JSON object"):
+    with pytest.raises(
+        WorkbookError, match=r"student_run\.json: expected a JSON object"
+    ):
         shipped.student_turns()
 
 
@@ -84,7 +90,9 @@ def test_measured_retention_is_what_was_wanted_of_a_student():
     assert shipped.student_transfer()["retention"] >= 0.92
 
 
-@pytest.mark.parametrize("name", ["student_run.json", "student_log.jsonl", "masked_words.json"])
+@pytest.mark.parametrize(
+    "name", ["student_run.json", "student_log.jsonl", "masked_words.json"]
+)
 def test_no_stored_file_speaks_of_the_machine_it_was_made_on(name):
     text = (POCKET / name).read_text(encoding="utf8")
     assert not re.search(r"/(root|home|tmp|work)/", text)
@@ -93,7 +101,10 @@ def test_no_stored_file_speaks_of_the_machine_it_was_made_on(name):
 def figures(heading):
     """The rows of the first table below `heading` in the data sheet, as lists of cells."""
     table = SHEET.split(heading, 1)[1].split("\n\n| ", 1)[1].split("\n\n", 1)[0]
-    rows = [[c.strip(" *") for c in line.strip("| ").split("|")] for line in table.splitlines()]
+    rows = [
+        [c.strip(" *") for c in line.strip("| ").split("|")]
+        for line in table.splitlines()
+    ]
     return rows[2:]
 
 

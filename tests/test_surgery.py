@@ -7,7 +7,12 @@ import torch
 from transformers import DistilBertForMaskedLM
 
 from helpers.checkpoints import distilbert_config
-from helpers.surgery import bert_to_distilbert, choose_layers, count_layers, distilbert_name
+from helpers.checkpoints.convert import (
+    bert_to_distilbert,
+    choose_layers,
+    count_layers,
+    distilbert_name,
+)
 
 TEXTS = ["Hello, my dog is cute", "The capital of France is [MASK].", "Rain."]
 
@@ -29,7 +34,9 @@ def outputs(model, batch):
 def relaid(bert_model, layers=None):
     state = bert_to_distilbert(bert_model.state_dict())
     state = choose_layers(state, layers) if layers else state
-    model = DistilBertForMaskedLM(distilbert_config(bert_model.config, count_layers(state)))
+    model = DistilBertForMaskedLM(
+        distilbert_config(bert_model.config, count_layers(state))
+    )
     model.to(bert_model.dtype).load_state_dict(state)
     return model.eval()
 
@@ -59,7 +66,9 @@ def test_without_the_token_type_row_it_would_not(bert_model, batch):
     state = bert_to_distilbert(bert_model.state_dict())
     row = bert_model.state_dict()["bert.embeddings.token_type_embeddings.weight"][0]
     state["distilbert.embeddings.position_embeddings.weight"] -= row
-    model = DistilBertForMaskedLM(distilbert_config(bert_model.config, count_layers(state)))
+    model = DistilBertForMaskedLM(
+        distilbert_config(bert_model.config, count_layers(state))
+    )
     model.load_state_dict(state)
     gap = (
         outputs(model.eval(), batch).hidden_states[-1]
@@ -93,7 +102,9 @@ def test_layers_that_are_not_there_are_refused(bert_model, layers):
 def test_every_name_of_bert_has_one_in_distilbert(bert_model):
     ours = relaid(bert_model).state_dict().keys()
     theirs = {distilbert_name(name) for name in bert_model.state_dict()}
-    left_out = {name for name in theirs if "token_type" in name or "position_ids" in name}
+    left_out = {
+        name for name in theirs if "token_type" in name or "position_ids" in name
+    }
     assert theirs - left_out == {n for n in ours if "position_ids" not in n} | {
         "vocab_projector.bias"
     }

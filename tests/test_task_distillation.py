@@ -13,11 +13,17 @@ from transformers import (
     TrainerCallback,
 )
 
-from helpers import finetuning, heads, task_distillation, tasks
 from helpers.checkpoints import bert, distilbert
-from helpers.errors import WorkbookError
-from helpers.finetuning import Outcome, Recipe, fine_tune
-from helpers.task_distillation import answer_distillation_loss, distil, teacher_logits
+from helpers.core.errors import WorkbookError
+from helpers.data import tasks
+from helpers.training import finetuning, task_distillation
+from helpers.training import results as heads
+from helpers.training.finetuning import Outcome, Recipe, fine_tune
+from helpers.training.task_distillation import (
+    answer_distillation_loss,
+    distil,
+    teacher_logits,
+)
 
 TASK = tasks.task("questions")
 SHORT = Recipe(epochs=1, learning_rate=1e-4, steps=2, batch_size=4, max_length=96)
@@ -181,7 +187,9 @@ def test_who_may_teach(sets, teacher, plain):
         distil(tasks.task("topic"), sets, teacher, distilbert(), SHORT, seed=0)
     small = {"vocab_size": 99, "hidden_size": 12, "num_hidden_layers": 1}
     other = BertForQuestionAnswering(BertConfig(**small, intermediate_size=12))
-    with pytest.raises(WorkbookError, match="the teacher knows 99 word pieces and the s"):
+    with pytest.raises(
+        WorkbookError, match="the teacher knows 99 word pieces and the s"
+    ):
         distil(TASK, sets, other, distilbert(), SHORT, seed=0)
     # one of DistilBERT's own class may
     learned = plain.trainer.model

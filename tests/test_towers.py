@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from helpers.towers import SHARPNESS, Towers, sentence_vectors
+from helpers.training.bi_encoder import SHARPNESS, Towers, sentence_vectors
 
-TEXTS = ["The lift was silent.", "Nobody spoke in the lift at all.", "Rye bread keeps longer."]
+TEXTS = [
+    "The lift was silent.",
+    "Nobody spoke in the lift at all.",
+    "Rye bread keeps longer.",
+]
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +20,9 @@ def encoder(distilbert_model):
 
 @pytest.fixture(scope="module")
 def batch(tokenizer):
-    return tokenizer(TEXTS, padding=True, return_tensors="pt", return_token_type_ids=False)
+    return tokenizer(
+        TEXTS, padding=True, return_tensors="pt", return_token_type_ids=False
+    )
 
 
 @torch.no_grad()
@@ -36,7 +42,9 @@ def test_padding_does_not_change_a_vector(encoder, tokenizer, batch):
 
 @torch.no_grad()
 def test_choices_are_scored_by_their_cosines(encoder, tokenizer, batch):
-    given = {name: ids[None] for name, ids in batch.items()}  # (1, 3, S): a text, two choices
+    given = {
+        name: ids[None] for name, ids in batch.items()
+    }  # (1, 3, S): a text, two choices
     first, *others = (plain(encoder, tokenizer, text) for text in TEXTS)
     expected = SHARPNESS * torch.stack([first @ other for other in others])[None]
     output = Towers(encoder)(**given, labels=torch.tensor([1]))

@@ -14,10 +14,11 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AttentionInterface, DataCollatorWithFlattening
 
-from helpers import checkpoints, unpadded
-from helpers.errors import WorkbookError
-from helpers.towers import sentence_vectors
-from helpers.unpadded import pack
+from helpers import checkpoints
+from helpers.core.errors import WorkbookError
+from helpers.flash_attention import unpadded
+from helpers.flash_attention.unpadded import pack
+from helpers.training.bi_encoder import sentence_vectors
 
 FAMILIES = {"Bert": checkpoints.bert, "DistilBert": checkpoints.distilbert}
 RANDOM = [1, 7, 30, 2, 19, 30]
@@ -90,7 +91,9 @@ def test_any_lengths(distilbert, classifier, lengths, spread):
     inputs, real = batch(lengths, spread)
     want, found = both(distilbert, inputs)
     assert_close(found[0], on_real(want[0], real), **CLOSE)
-    want, found = both(classifier, inputs)  # (B, 2): a row for each text, none is padding
+    want, found = both(
+        classifier, inputs
+    )  # (B, 2): a row for each text, none is padding
     assert_close(found[0], want[0], **CLOSE)
 
 

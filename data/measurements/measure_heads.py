@@ -5,7 +5,7 @@
     python data/measurements/measure_heads.py table --runs build/heads
 
 `choose` tries recipes on a quarter of the training rows, held back; `run` fine-tunes with the
-recipes of `helpers/finetuning.py`; both write a file a run into the folder and skip what is there,
+recipes of `helpers/training/finetuning.py`; both write a file a run into the folder and skip what is there,
 so that they can be stopped, and several can run side by side on tasks of their own. `table` puts
 the runs into `heads.json`, with means and 95% intervals over rows and seeds.
 """
@@ -24,16 +24,21 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import click
 import numpy as np
 
-from helpers import baselines, evidence, finetuning, tasks
 from helpers.checkpoints import distilbert
 from helpers.core.cache import write_json
 from helpers.core.machine import machine
+from helpers.core.session import quiet_and_offline
+from helpers.data import tasks
 from helpers.data.splits import fewer
-from helpers.heads import SHARES
-from helpers.session import quiet_and_offline
+from helpers.training import baselines, evidence, finetuning
+from helpers.training.results import SHARES
 
 STORED = Path(__file__).with_name("heads.json")
-KINDS = ("bert", "distilbert", "scratch")  # teacher, student, the student's shape from nothing
+KINDS = (
+    "bert",
+    "distilbert",
+    "scratch",
+)  # teacher, student, the student's shape from nothing
 DISTILLED = "distilled"  # the student taught by the fine-tuned teacher
 SEEDS = {"pairs": 5, "endings": 5}  # the small sets; all others 3
 CURVES = ("sentiment", "entities", "next")
@@ -55,7 +60,9 @@ def keys(names: list[str]) -> list[str]:
         found += [f"{kind}/{name}/{seed}" for name in there for kind in KINDS]
     parts = [f"{name}@{share}" for name in names if name in CURVES for share in SHARES]
     found += [f"{k}/{p}/{s}" for p in parts for k in KINDS[:2] for s in range(3)]
-    return found + [f"{DISTILLED}/questions/{s}" for s in range(3) if "questions" in names]
+    return found + [
+        f"{DISTILLED}/questions/{s}" for s in range(3) if "questions" in names
+    ]
 
 
 def one_run(key: str) -> dict[str, Any]:
@@ -66,12 +73,16 @@ def one_run(key: str) -> dict[str, Any]:
     how = finetuning.recipe(task, kind="bert" if kind == "bert" else "distilbert")
     sets = tasks.sample(task)
     if share:
-        sets["train"] = fewer(sets["train"], len(sets["train"]) // SHARES[share], number)
+        sets["train"] = fewer(
+            sets["train"], len(sets["train"]) // SHARES[share], number
+        )
     if kind == DISTILLED:
-        from helpers.task_distillation import distil
+        from helpers.training.task_distillation import distil
 
         teacher = finetuning.recipe(task, kind="bert")
-        elder = finetuning.fine_tune(task, sets, source("bert"), teacher, number).trainer.model
+        elder = finetuning.fine_tune(
+            task, sets, source("bert"), teacher, number
+        ).trainer.model
         outcome = distil(task, sets, elder, source("distilbert"), how, number)
     else:
         outcome = finetuning.fine_tune(
@@ -80,14 +91,21 @@ def one_run(key: str) -> dict[str, Any]:
     scores, rows = {"test": outcome.scores}, {}
     tokenizer = outcome.trainer.data_collator.tokenizer
     for split in sets.keys() - {"train"}:
-        encoded, found = finetuning.encode(task, sets[split], tokenizer, how), outcome.prediction
+        encoded, found = (
+            finetuning.encode(task, sets[split], tokenizer, how),
+            outcome.prediction,
+        )
         if split != "test":
             outcome.trainer.compute_metrics = encoded.compute_metrics
             found = outcome.trainer.predict(encoded.rows, metric_key_prefix="")
             scores[split] = {k.removeprefix("_"): v for k, v in found.metrics.items()}
         rows[split] = np.round(encoded.evidence(found), 4).tolist()
     scores = {
-        split: {k: round(v, 4) for k, v in found.items() if "second" not in k and k != "runtime"}
+        split: {
+            k: round(v, 4)
+            for k, v in found.items()
+            if "second" not in k and k != "runtime"
+        }
         for split, found in scores.items()
     }
     return {
@@ -129,17 +147,23 @@ def row_of(task: tasks.Task, runs: dict[str, Any], split: str) -> dict[str, Any]
     drawn: dict[str, np.ndarray] = {}
     for kind, found in rows.items():
         if found:
-            values = [evidence.score(task, np.asarray(r, dtype=float), right) for r in found]
+            values = [
+                evidence.score(task, np.asarray(r, dtype=float), right) for r in found
+            ]
             drawn[kind] = evidence.draws(task, found, right)
             mean = statistics.mean(values)
-            row[kind] = evidence.interval(mean, drawn[kind])._asdict() | {"runs": values}
+            row[kind] = evidence.interval(mean, drawn[kind])._asdict() | {
+                "runs": values
+            }
     for name, (one, other) in COMPARED.items():
         if one in drawn and other in drawn:
             gap = row[one]["mean"] - row[other]["mean"]
             row[name] = evidence.interval(gap, drawn[one] - drawn[other])._asdict()
     if "bert" in drawn and "distilbert" in drawn:
         kept = row["distilbert"]["mean"] / row["bert"]["mean"]
-        row["retention"] = evidence.interval(kept, drawn["distilbert"] / drawn["bert"])._asdict()
+        row["retention"] = evidence.interval(
+            kept, drawn["distilbert"] / drawn["bert"]
+        )._asdict()
     row["draws"] = drawn
     return row
 
@@ -155,15 +179,22 @@ COMPARED = {
 
 def kept_over(rows: dict[str, dict], names: list[str]) -> dict[str, float]:
     """The student's macro-average over the teacher's, with its interval."""
-    means = [sum(rows[n][kind]["mean"] for n in names) for kind in ("distilbert", "bert")]
-    drawn = [sum(rows[n]["draws"][kind] for n in names) for kind in ("distilbert", "bert")]
+    means = [
+        sum(rows[n][kind]["mean"] for n in names) for kind in ("distilbert", "bert")
+    ]
+    drawn = [
+        sum(rows[n]["draws"][kind] for n in names) for kind in ("distilbert", "bert")
+    ]
     return evidence.interval(means[0] / means[1], drawn[0] / drawn[1])._asdict()
 
 
 def files(folder: Path, part: str) -> dict[str, Any]:
     """{key: what a run wrote} of the folder."""
     found = sorted((folder / part).glob("*.json"))
-    return {f.stem.replace("~", "/"): json.loads(f.read_text(encoding="utf8")) for f in found}
+    return {
+        f.stem.replace("~", "/"): json.loads(f.read_text(encoding="utf8"))
+        for f in found
+    }
 
 
 def work(folder: Path, part: str, todo: list[str], do: Any) -> None:
@@ -176,7 +207,9 @@ def work(folder: Path, part: str, todo: list[str], do: Any) -> None:
 
 
 folder_option = click.option("--runs", type=click.Path(path_type=Path), required=True)
-task_option = click.option("--task", "names", multiple=True, type=click.Choice(list(tasks.TASKS)))
+task_option = click.option(
+    "--task", "names", multiple=True, type=click.Choice(list(tasks.TASKS))
+)
 
 
 @click.group()
@@ -190,7 +223,9 @@ def main() -> None:
 @task_option
 def choose(runs: Path, names: tuple[str, ...]) -> None:
     """Try learning rates and epochs on held-back training rows, for teacher and student."""
-    todo = [f"{n}/{k}/{r}" for n in names or tasks.TASKS for k in RATES for r in RATES[k]]
+    todo = [
+        f"{n}/{k}/{r}" for n in names or tasks.TASKS for k in RATES for r in RATES[k]
+    ]
 
     def try_out(key: str) -> dict[str, Any]:
         name, kind, learning_rate = key.split("/")
@@ -220,15 +255,22 @@ def table(runs: Path, output: Path) -> None:
     rows = {n: row_of(tasks.task(n), done, "test") for n in names}
     for name in names:
         others = done[f"bert/{name}/0"]["rows"].keys() - {"test"}
-        rows[name]["slices"] = {other: row_of(tasks.task(name), done, other) for other in others}
+        rows[name]["slices"] = {
+            other: row_of(tasks.task(name), done, other) for other in others
+        }
     report = {
         "machine": next(iter(done.values()))["machine"],
-        "recipes": {k.rpartition("/")[0]: run.pop("recipe") for k, run in sorted(done.items())},
+        "recipes": {
+            k.rpartition("/")[0]: run.pop("recipe") for k, run in sorted(done.items())
+        },
         "runs": {
-            key: {"scores": run["scores"], "seconds": run["seconds"]} for key, run in done.items()
+            key: {"scores": run["scores"], "seconds": run["seconds"]}
+            for key, run in done.items()
         },
         "retention": kept_over(rows, names),
-        "retention_without_matching": kept_over(rows, [n for n in names if n not in MATCHING]),
+        "retention_without_matching": kept_over(
+            rows, [n for n in names if n not in MATCHING]
+        ),
     }
     for row in rows.values():
         for part in (row, *row["slices"].values()):

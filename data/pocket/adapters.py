@@ -1,7 +1,7 @@
 """Low-rank adapters (LoRA) to train: a few numbers beside frozen weights.
 
 A frozen linear layer `y = W x + b` gets a thin side road, `y = W x + b + B (A x)`, with `A` of
-shape (rank, in) and `B` of shape (out, rank). Only `A` and `B` learn; `helpers.lora.merge` folds
+shape (rank, in) and `B` of shape (out, rank). Only `A` and `B` learn; `helpers.checkpoints.lora.merge` folds
 them into the weights afterwards. (The library peft unties the word embeddings on the way.)
 
 Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
@@ -25,7 +25,9 @@ class LoRALinear(nn.Module):
     def __init__(self, base: nn.Linear, rank: int):
         super().__init__()
         self.base = base.requires_grad_(False)
-        self.lora_A = nn.Parameter(torch.randn(rank, base.in_features) / base.in_features**0.5)
+        self.lora_A = nn.Parameter(
+            torch.randn(rank, base.in_features) / base.in_features**0.5
+        )
         self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank))
         self.enabled = True
 
@@ -33,7 +35,9 @@ class LoRALinear(nn.Module):
         y = self.base(x)
         if not self.enabled:
             return y
-        return y + nn.functional.linear(nn.functional.linear(x, self.lora_A), self.lora_B)
+        return y + nn.functional.linear(
+            nn.functional.linear(x, self.lora_A), self.lora_B
+        )
 
 
 def attach(module: nn.Module, rank: int) -> int:

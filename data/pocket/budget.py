@@ -17,21 +17,26 @@ import click
 import torch
 from torch import nn
 
-from helpers.distillation import bf16_pays
-from helpers.errors import WorkbookError
-from helpers.metrics import masked_accuracy_of_ids
-from helpers.texts import Masking, Sequences, cut, read_texts, split
+from helpers.core.errors import WorkbookError
+from helpers.core.machine import bf16_pays
+from helpers.data.texts import Masking, Sequences, cut, read_texts, split
+from helpers.training.metrics import masked_accuracy_of_ids
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 HELD_OUT = 0.04  # of each file, at its end
 WARMUP, DECAY = 0.02, 0.8  # the parts of the time in which the rate rises and falls
 
 # what learns from a batch: the loss, and the figures to log
-Losses = Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, dict[str, torch.Tensor]]]
+Losses = Callable[
+    [dict[str, torch.Tensor]], tuple[torch.Tensor, dict[str, torch.Tensor]]
+]
 
 
 def read_chunks(
-    patterns: list[str], tokenizer: Any, length: int, repeat: dict[str, int] | None = None
+    patterns: list[str],
+    tokenizer: Any,
+    length: int,
+    repeat: dict[str, int] | None = None,
 ) -> tuple[list[list[int]], dict[str, list]]:
     """Cut every text into pieces of at most `length` ids; the last 4% of each file is held out.
 
@@ -55,7 +60,9 @@ def opened(texts: Any, tokenizer: Any, length: int, repeat: dict[str, int]) -> t
         raise click.ClickException(str(error)) from None
 
 
-def held_out_scores(model: nn.Module, tokenizer: Any, held_out: dict, limit: int = 48) -> dict:
+def held_out_scores(
+    model: nn.Module, tokenizer: Any, held_out: dict, limit: int = 48
+) -> dict:
     """Masked accuracy of each text's first `limit` held-out pieces, and over all of them."""
     by_text = {
         name: masked_accuracy_of_ids(model, tokenizer, pieces[:limit], seed=1)
@@ -67,11 +74,15 @@ def held_out_scores(model: nn.Module, tokenizer: Any, held_out: dict, limit: int
     return {
         "held_out_masked_accuracy": right / max(targets, 1),
         "targets": targets,
-        "by_text": {name: round(found["accuracy"], 4) for name, found in by_text.items()},
+        "by_text": {
+            name: round(found["accuracy"], 4) for name, found in by_text.items()
+        },
     }
 
 
-def batches(sequences: Sequences, collate: Masking, tokens: int, seed: int) -> Iterator[dict]:
+def batches(
+    sequences: Sequences, collate: Masking, tokens: int, seed: int
+) -> Iterator[dict]:
     """For ever: batches of like length, about so many `tokens` each, in an order of their own."""
     for epoch in range(seed, 1_000_000):
         sequences.epoch, order = epoch, random.Random(epoch)
@@ -98,10 +109,14 @@ def rate(progress: float) -> float:
 class Run:
     """One training, in a folder: what learns, its clock, its log, its checkpoint."""
 
-    def __init__(self, output: Path, learned: dict[str, nn.Parameter], start: dict[str, Any]):
+    def __init__(
+        self, output: Path, learned: dict[str, nn.Parameter], start: dict[str, Any]
+    ):
         self.output, self.learned = output, learned
         self.minutes, self.rate = start["minutes"], start["lr"]
-        self.optimizer = torch.optim.AdamW(learned.values(), lr=self.rate, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(
+            learned.values(), lr=self.rate, weight_decay=0.0
+        )
         self.step, self.seconds = 0, 0.0
         self.log: dict[str, list] = {"starts": [], "history": []}
         output.mkdir(parents=True, exist_ok=True)
@@ -138,7 +153,9 @@ class Run:
 
     def note(self, **values: Any) -> None:
         """Add a line to the log."""
-        self.log["history"].append({"step": self.step, "seconds": round(self.seconds), **values})
+        self.log["history"].append(
+            {"step": self.step, "seconds": round(self.seconds), **values}
+        )
         temporary = self.output / "log.tmp"
         temporary.write_text(json.dumps(self.log, indent=1), encoding="utf8")
         temporary.replace(self.output / "log.json")
@@ -154,7 +171,9 @@ class Run:
         torch.save(saved, self.output / "checkpoint.tmp")
         (self.output / "checkpoint.tmp").replace(self.output / "checkpoint.pt")
 
-    def train(self, losses: Losses, stream: Iterator[dict], look: Callable, every: float) -> None:
+    def train(
+        self, losses: Losses, stream: Iterator[dict], look: Callable, every: float
+    ) -> None:
         """Steps until the minutes are used up; every so many minutes a checkpoint and a `look`.
 
         `look` writes what is shipped and returns figures for the log.
@@ -164,7 +183,12 @@ class Run:
             recent.append(self.take(losses, next(stream)))
             if self.step % 50 == 0:
                 names = recent[0]
-                self.note(**{n: round(sum(r[n] for r in recent) / len(recent), 5) for n in names})
+                self.note(
+                    **{
+                        n: round(sum(r[n] for r in recent) / len(recent), 5)
+                        for n in names
+                    }
+                )
                 recent.clear()
             if self.seconds - saved > 60 * every or self.seconds >= 60 * self.minutes:
                 self.save()

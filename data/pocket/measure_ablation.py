@@ -27,14 +27,22 @@ import torch
 from budget import DEVICE, batches, opened
 from train_student import losses_of, teacher_of
 
-from helpers.ablation import ARMS, FEW_SHOT, LONGER, STORED, at_seconds, at_step, few_shot
 from helpers.checkpoints import base_tokenizer
 from helpers.core.cache import write_json
-from helpers.core.machine import machine
-from helpers.distillation import bf16_pays, random_student, student_of
-from helpers.metrics import masked_accuracy_of_ids
-from helpers.session import quiet_and_offline
-from helpers.texts import Masking
+from helpers.core.machine import bf16_pays, machine
+from helpers.core.session import quiet_and_offline
+from helpers.data.texts import Masking
+from helpers.distillation.ablation import (
+    ARMS,
+    FEW_SHOT,
+    LONGER,
+    STORED,
+    at_seconds,
+    at_step,
+    few_shot,
+)
+from helpers.distillation.trainer import random_student, student_of
+from helpers.training.metrics import masked_accuracy_of_ids
 
 LAYERS = [0, 2, 5]
 STEPS, POINTS, SEEDS, HELD_OUT = 480, 6, 5, 600
@@ -73,21 +81,29 @@ class Bench:
         losses = losses_of(student, self.teacher, LAYERS, weights)
         learned = [p for p in student.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=0.0)
-        stream = batches(self.sequences, Masking(self.tokenizer, HIDE), TOKENS, seed=1_000 * seed)
+        stream = batches(
+            self.sequences, Masking(self.tokenizer, HIDE), TOKENS, seed=1_000 * seed
+        )
         curve, seconds = [{"step": 0, "seconds": 0.0, **self.scores(student)}], 0.0
         found: dict[str, Any] = {}
         last = STEPS if ARMS[arm].taught else round(LONGER * STEPS)
         for step in range(1, last + 1):
             student.train()
-            seconds += one_step(student, losses, optimizer, next(stream), min(1, step / WARMUP))
+            seconds += one_step(
+                student, losses, optimizer, next(stream), min(1, step / WARMUP)
+            )
             if step % (STEPS // POINTS) == 0 or step == last:
-                curve.append({"step": step, "seconds": round(seconds, 1), **self.scores(student)})
+                curve.append(
+                    {"step": step, "seconds": round(seconds, 1), **self.scores(student)}
+                )
             if step == STEPS:
                 found["transfer"] = transfer(student, seed)
         return {"curve": curve, **found, "machine": machine()}
 
 
-def one_step(student: Any, losses: Any, optimizer: Any, batch: dict, factor: float) -> float:
+def one_step(
+    student: Any, losses: Any, optimizer: Any, batch: dict, factor: float
+) -> float:
     """One step at this part of the full rate; gives its seconds."""
     began = time.perf_counter()
     for group in optimizer.param_groups:
@@ -128,7 +144,9 @@ def interval(values: list[float]) -> dict[str, float]:
     """The mean of paired differences, and how far a 95% t-interval reaches to either side."""
     from scipy.stats import t
 
-    reach = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    reach = (
+        t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    )
     return {"mean": statistics.mean(values), "reach": float(reach), "runs": values}
 
 
@@ -143,7 +161,9 @@ def main() -> None:
 
 @main.command()
 @folder_option
-@click.option("--texts", multiple=True, required=True, help="*.txt, a paragraph a line; again.")
+@click.option(
+    "--texts", multiple=True, required=True, help="*.txt, a paragraph a line; again."
+)
 def run(runs: Path, texts: tuple[str, ...]) -> None:
     """Train and score every student that has no file yet; first the teacher is scored."""
     bench = Bench(texts)
@@ -154,7 +174,10 @@ def run(runs: Path, texts: tuple[str, ...]) -> None:
             if file.exists():
                 continue
             if arm == "teacher":
-                found = {**bench.scores(bench.teacher), "transfer": transfer(bench.teacher, seed)}
+                found = {
+                    **bench.scores(bench.teacher),
+                    "transfer": transfer(bench.teacher, seed),
+                }
             else:
                 found = bench.run(arm, seed)
             write_json(file, found)
@@ -166,10 +189,14 @@ def run(runs: Path, texts: tuple[str, ...]) -> None:
 def table(runs: Path, output: Path) -> None:
     """The runs as notebook 03 reads them, and what can be told apart."""
     found = {
-        f.stem.replace("~", "/"): json.loads(f.read_text()) for f in sorted(runs.glob("*.json"))
+        f.stem.replace("~", "/"): json.loads(f.read_text())
+        for f in sorted(runs.glob("*.json"))
     }
     teachers = [found.pop(key) for key in list(found) if key.startswith("teacher/")]
-    scores = {name: [t["transfer"][name] for t in teachers] for name in teachers[0]["transfer"]}
+    scores = {
+        name: [t["transfer"][name] for t in teachers]
+        for name in teachers[0]["transfer"]
+    }
     report = {
         "settings": {
             "steps": STEPS, "layers": LAYERS, "tokens_a_step": TOKENS, "max_length": LENGTH,
@@ -184,7 +211,10 @@ def table(runs: Path, output: Path) -> None:
     }  # fmt: skip
     write_json(output, report)
     for arm, gaps in report["differences"].items():
-        cells = (f"{name} {gap['mean']:+.3f} +- {gap['reach']:.3f}" for name, gap in gaps.items())
+        cells = (
+            f"{name} {gap['mean']:+.3f} +- {gap['reach']:.3f}"
+            for name, gap in gaps.items()
+        )
         click.echo(f"{arm:22} " + "  ".join(cells))
 
 

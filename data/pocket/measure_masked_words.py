@@ -25,7 +25,7 @@ from transformers import DistilBertForMaskedLM
 from helpers.checkpoints import base_bert, base_tokenizer, distilbert, pocket_bert_state
 from helpers.core.machine import machine
 from helpers.data import passages
-from helpers.metrics import masked_accuracy
+from helpers.training.metrics import masked_accuracy
 
 SENTENCES = (
     "The capital of France is [MASK].",
@@ -69,7 +69,8 @@ def held_out_texts(folder: Path, tokenizer) -> dict[str, list[str]]:
     _, held_out = read_chunks([str(folder)], tokenizer, 96)
     return {
         name: [
-            tokenizer.decode(row, skip_special_tokens=True) for row in pieces[len(pieces) // 10 :]
+            tokenizer.decode(row, skip_special_tokens=True)
+            for row in pieces[len(pieces) // 10 :]
         ]
         for name, pieces in held_out.items()
     }
@@ -77,8 +78,12 @@ def held_out_texts(folder: Path, tokenizer) -> dict[str, list[str]]:
 
 @click.command()
 @click.option("--texts", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option("--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True
+)
+@click.option(
+    "--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped."
+)
 def main(texts: Path, output: Path, adapter: Path | None) -> None:
     """Measure masked accuracy before and after the adapter and of the student; ask twenty texts."""
     tokenizer, unadapted, adapted = base_tokenizer(), base_bert(), base_bert()
@@ -91,19 +96,29 @@ def main(texts: Path, output: Path, adapter: Path | None) -> None:
     with click.progressbar(sets.items(), label="masked accuracy", show_eta=True) as bar:
         for name, rows in bar:
             found = {
-                kind: masked_accuracy(model, tokenizer, rows) for kind, model in models.items()
+                kind: masked_accuracy(model, tokenizer, rows)
+                for kind, model in models.items()
             }
             row = {kind: scores["accuracy"] for kind, scores in found.items()}
-            row |= {f"{kind}_loss": found[kind]["loss"] for kind in ("adapted", "student")}
+            row |= {
+                f"{kind}_loss": found[kind]["loss"] for kind in ("adapted", "student")
+            }
             report["accuracy"][name] = {"targets": found["adapted"]["targets"], **row}
-    seen = [row for name, row in report["accuracy"].items() if name != "data/corpus (test)"]
+    seen = [
+        row for name, row in report["accuracy"].items() if name != "data/corpus (test)"
+    ]
     targets = sum(row["targets"] for row in seen)
     report["held_out"] = {"targets": targets} | {
-        kind: sum(row["targets"] * row[kind] for row in seen) / targets for kind in models
+        kind: sum(row["targets"] * row[kind] for row in seen) / targets
+        for kind in models
     }
-    report["held_out"]["retention"] = report["held_out"]["student"] / report["held_out"]["adapted"]
+    report["held_out"]["retention"] = (
+        report["held_out"]["student"] / report["held_out"]["adapted"]
+    )
     report["answers"] = {text: guesses(adapted, tokenizer, text) for text in SENTENCES}
-    report["student_answers"] = {text: guesses(student, tokenizer, text) for text in SENTENCES}
+    report["student_answers"] = {
+        text: guesses(student, tokenizer, text) for text in SENTENCES
+    }
     output.write_text(json.dumps(report, indent=1), encoding="utf8")
     click.echo(json.dumps(report["held_out"], indent=1))
 

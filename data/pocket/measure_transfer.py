@@ -30,15 +30,15 @@ import click
 from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file
 
-from helpers.ablation import FEW_SHOT, few_shot
 from helpers.checkpoints import STUDENT, base_bert, pocket_bert_state
+from helpers.checkpoints.convert import count_layers
 from helpers.core.machine import machine
+from helpers.core.session import quiet_and_offline
 from helpers.data import schemas
-from helpers.distillation import as_distilbert, student_of
-from helpers.finetuning import Recipe
-from helpers.session import quiet_and_offline
-from helpers.surgery import count_layers
-from helpers.tasks import Task
+from helpers.data.tasks import Task
+from helpers.distillation.ablation import FEW_SHOT, few_shot
+from helpers.distillation.trainer import as_distilbert, student_of
+from helpers.training.finetuning import Recipe
 
 TASKS = ("reviews", "entities")
 
@@ -59,7 +59,10 @@ def conll(path: Path) -> list[dict[str, Any]]:
     """Sentences of a two-column CoNLL file: `tokens`, `tags`."""
     blocks = re.split(r"\n\s*\n", path.read_text(encoding="utf8").strip())
     pairs = [[line.split() for line in block.splitlines()] for block in blocks]
-    return [{"tokens": [p[0] for p in rows], "tags": [p[-1] for p in rows]} for rows in pairs]
+    return [
+        {"tokens": [p[0] for p in rows], "tags": [p[-1] for p in rows]}
+        for rows in pairs
+    ]
 
 
 def entities(folder: Path, seed: int) -> DatasetDict:
@@ -74,12 +77,18 @@ def entities(folder: Path, seed: int) -> DatasetDict:
 def split(train: list, test: list, columns: Any) -> DatasetDict:
     """Both as typed sets."""
     parts = {"train": train, "test": test}
-    return DatasetDict({k: Dataset.from_list(v, features=columns) for k, v in parts.items()})
+    return DatasetDict(
+        {k: Dataset.from_list(v, features=columns) for k, v in parts.items()}
+    )
 
 
 # the sample task whose recipe is taken, the head, the score, and how the rows are drawn
 SETS = {
-    "reviews": ("sentiment", Task("reviews", "classification", "", "", "accuracy", ""), reviews),
+    "reviews": (
+        "sentiment",
+        Task("reviews", "classification", "", "", "accuracy", ""),
+        reviews,
+    ),
     "entities": ("entities", Task("entities", "tokens", "", "", "f1", ""), entities),
 }
 # longer on the few sentences with entities
@@ -106,7 +115,11 @@ def with_adapter(adapter: Path | None) -> Any:
 
 def seeds_of(runs: dict, prefix: str) -> dict[str, float]:
     """Score by seed of the runs whose names begin so."""
-    return {k.removeprefix(prefix): v["score"] for k, v in runs.items() if k.startswith(prefix)}
+    return {
+        k.removeprefix(prefix): v["score"]
+        for k, v in runs.items()
+        if k.startswith(prefix)
+    }
 
 
 def summary(runs: dict, first: str, second: str) -> dict:
@@ -121,7 +134,9 @@ def summary(runs: dict, first: str, second: str) -> dict:
         if not both:
             continue
         gaps = [100 * (scores[second][s] - scores[first][s]) for s in both]
-        means = {kind: statistics.mean(by[s] for s in both) for kind, by in scores.items()}
+        means = {
+            kind: statistics.mean(by[s] for s in both) for kind, by in scores.items()
+        }
         error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else None
         out[name] = {
             kind: {"mean": means[kind], "runs": [by[s] for s in both]}
@@ -137,15 +152,28 @@ def summary(runs: dict, first: str, second: str) -> dict:
 
 @click.command()
 @click.option(
-    "--real", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True
+    "--real",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
 )
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option("--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True
+)
+@click.option(
+    "--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped."
+)
 @click.option("--student", is_flag=True, help="Teacher against student.")
-@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Default: shipped.")
+@click.option(
+    "--weights", type=click.Path(exists=True, path_type=Path), help="Default: shipped."
+)
 @click.option("--seeds", default=3)
 def main(
-    real: Path, output: Path, adapter: Path | None, student: bool, weights: Path | None, seeds: int
+    real: Path,
+    output: Path,
+    adapter: Path | None,
+    student: bool,
+    weights: Path | None,
+    seeds: int,
 ) -> None:
     """Compare few-shot transfer of two encoders, seed by seed."""
     quiet_and_offline("classroom")
@@ -156,14 +184,22 @@ def main(
         for seed in range(seeds) for name in TASKS for kind in compared
         if f"{kind}/{name}/{seed}" not in report["runs"]
     ]  # fmt: skip
-    with click.progressbar(todo, label="fine-tuning", show_pos=True, show_eta=True) as bar:
+    with click.progressbar(
+        todo, label="fine-tuning", show_pos=True, show_eta=True
+    ) as bar:
         for kind, name, seed in bar:
             began = time.perf_counter()
             like, task, draw = SETS[name]
             score = few_shot(compared[kind], like, seed, task, draw(real, seed))
             seconds = time.perf_counter() - began
-            report["runs"][f"{kind}/{name}/{seed}"] = {"score": score, "seconds": seconds}
-            report |= {"summary": summary(report["runs"], *compared), "machine": machine()}
+            report["runs"][f"{kind}/{name}/{seed}"] = {
+                "score": score,
+                "seconds": seconds,
+            }
+            report |= {
+                "summary": summary(report["runs"], *compared),
+                "machine": machine(),
+            }
             output.write_text(json.dumps(report, indent=1))
     click.echo(json.dumps(report["summary"], indent=1))
 

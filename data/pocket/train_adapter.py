@@ -30,9 +30,15 @@ from torch import nn
 from torch.nn import functional
 from transformers import set_seed
 
-from helpers.checkpoints import ADAPTER, MASK_ROW, base_bert, base_tokenizer, pocket_bert_state
+from helpers.checkpoints import (
+    ADAPTER,
+    MASK_ROW,
+    base_bert,
+    base_tokenizer,
+    pocket_bert_state,
+)
 from helpers.core.machine import machine
-from helpers.texts import Masking
+from helpers.data.texts import Masking
 
 
 class AdapterModel(nn.Module):
@@ -63,17 +69,23 @@ class AdapterModel(nn.Module):
         for name, parameter in self.learned().items():
             parameter.copy_(adapter[name])
 
-    def encode(self, input_ids, attention_mask):  # -> hidden states of every layer, (B, S, dim)
+    def encode(
+        self, input_ids, attention_mask
+    ):  # -> hidden states of every layer, (B, S, dim)
         embeds = self.bert.bert.embeddings.word_embeddings(input_ids)
         is_mask = (input_ids == self.mask_token_id).unsqueeze(-1)
         embeds = torch.where(is_mask, self.mask_row, embeds)
         return self.bert.bert(
-            inputs_embeds=embeds, attention_mask=attention_mask, output_hidden_states=True
+            inputs_embeds=embeds,
+            attention_mask=attention_mask,
+            output_hidden_states=True,
         ).hidden_states
 
     def logits(self, hidden):  # (N, dim) -> (N, V)
         weight = self.bert.bert.embeddings.word_embeddings.weight
-        return functional.linear(self.bert.cls.predictions.transform(hidden), weight, self.bias)
+        return functional.linear(
+            self.bert.cls.predictions.transform(hidden), weight, self.bias
+        )
 
     def losses(self, input_ids, attention_mask, labels) -> dict[str, torch.Tensor]:
         """The two losses, and masked accuracy, of a batch; rows without a label are clean."""
@@ -87,7 +99,11 @@ class AdapterModel(nn.Module):
             kept = [hidden[clean] for hidden in hidden_states]
             anchor = self.anchor(kept, input_ids[clean], attention_mask[clean])
         right = (logits.argmax(-1) == answers).float().mean()
-        return {"masked_lm_loss": masked_lm, "anchor_loss": anchor, "train_masked_accuracy": right}
+        return {
+            "masked_lm_loss": masked_lm,
+            "anchor_loss": anchor,
+            "train_masked_accuracy": right,
+        }
 
     def anchor(self, hidden_states, input_ids, attention_mask):
         """Mean over layers and real tokens of 1 - cosine(adapted, original)."""
@@ -95,7 +111,10 @@ class AdapterModel(nn.Module):
             originals = self.encode(input_ids, attention_mask)
         real = attention_mask.bool()
         gaps = [
-            1 - functional.cosine_similarity(h[real].float(), o[real].float(), dim=-1).mean()
+            1
+            - functional.cosine_similarity(
+                h[real].float(), o[real].float(), dim=-1
+            ).mean()
             for h, o in zip(hidden_states[1:], originals[1:], strict=True)
         ]
         # the last layer is what a task head reads: it counts as much as the others together
@@ -103,7 +122,10 @@ class AdapterModel(nn.Module):
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """What is shipped, in fp16."""
-        return {k: v.detach().to("cpu", torch.float16).clone() for k, v in self.learned().items()}
+        return {
+            k: v.detach().to("cpu", torch.float16).clone()
+            for k, v in self.learned().items()
+        }
 
     def merged(self) -> nn.Module:
         """The model without side roads, to be evaluated like any other."""
@@ -113,10 +135,16 @@ class AdapterModel(nn.Module):
 
 
 @click.command()
-@click.option("--texts", multiple=True, required=True, help="*.txt, a paragraph a line; again.")
+@click.option(
+    "--texts", multiple=True, required=True, help="*.txt, a paragraph a line; again."
+)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
-@click.option("--minutes", default=60.0, help="Of training in all; raise it to train on.")
-@click.option("--rank", type=int, help="Start from nothing, with a new adapter of this rank.")
+@click.option(
+    "--minutes", default=60.0, help="Of training in all; raise it to train on."
+)
+@click.option(
+    "--rank", type=int, help="Start from nothing, with a new adapter of this rank."
+)
 @click.option("--tokens", default=1_800, help="Tokens a step, about.")
 @click.option("--clean", default=0.2, help="The share of sequences that stay clean.")
 @click.option("--length", default=96, help="Ids a sequence at most.")
@@ -132,7 +160,9 @@ def main(texts, output, rank, length, repeat, **settings) -> None:
     sequences, held_out = opened(texts, tokenizer, length, dict(repeat))
     shipped = load_file(ADAPTER) if rank is None else None
     if shipped:
-        rank = next(len(tensor) for name, tensor in shipped.items() if name.endswith("lora_A"))
+        rank = next(
+            len(tensor) for name, tensor in shipped.items() if name.endswith("lora_A")
+        )
     model = AdapterModel(rank, tokenizer.mask_token_id)
     if shipped:
         model.start_from(shipped)
@@ -144,9 +174,13 @@ def main(texts, output, rank, length, repeat, **settings) -> None:
     run = Run(output, model.to(DEVICE).learned(), start)
     collate = Masking(tokenizer, settings["mlm_probability"], settings["clean"])
 
-    def losses(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def losses(
+        batch: dict[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         parts = model.losses(**batch)
-        return parts["masked_lm_loss"] + settings["anchor_weight"] * parts["anchor_loss"], parts
+        return parts["masked_lm_loss"] + settings["anchor_weight"] * parts[
+            "anchor_loss"
+        ], parts
 
     def look() -> dict[str, Any]:
         save_file(model.adapter(), output / "adapter.safetensors")

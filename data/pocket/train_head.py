@@ -22,11 +22,12 @@ import torch
 from adapters import attach
 from safetensors.torch import save_file
 
-from helpers import finetuning, ready_made, tasks
-from helpers.checkpoints import distilbert
+from helpers.checkpoints import distilbert, ready_made
+from helpers.checkpoints.weights import sha256
 from helpers.core.machine import machine
-from helpers.session import quiet_and_offline
-from helpers.sources import sha256
+from helpers.core.session import quiet_and_offline
+from helpers.data import tasks
+from helpers.training import finetuning
 
 # task: layers, rank, epochs, learning rate
 HEADS = {
@@ -50,7 +51,9 @@ def learned(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 @click.command()
 @click.argument("name", type=click.Choice(list(HEADS)))
 @click.option(
-    "--held-back", is_flag=True, help="Score on a quarter of the training rows; ship nothing."
+    "--held-back",
+    is_flag=True,
+    help="Score on a quarter of the training rows; ship nothing.",
 )
 @click.option("--epochs", type=float, help="Default: as in HEADS.")
 @click.option("--lr", type=float, help="Default: as in HEADS.")
@@ -60,7 +63,9 @@ def main(name: str, held_back: bool, epochs: float | None, lr: float | None) -> 
     layers, rank, usual_epochs, usual_lr = HEADS[name]
     task, base = tasks.task(name), distilbert(layers=layers)
     how = finetuning.Recipe(
-        epochs or usual_epochs, lr or usual_lr, max_length=192 if name == "questions" else 128
+        epochs or usual_epochs,
+        lr or usual_lr,
+        max_length=192 if name == "questions" else 128,
     )
     sets = tasks.sample(task)
     if held_back:
@@ -87,7 +92,9 @@ def main(name: str, held_back: bool, epochs: float | None, lr: float | None) -> 
         task.score: scores[task.score],
     }  # fmt: skip
     found = ready_made.index() | {name: entry}
-    (ready_made.FOLDER / "index.json").write_text(json.dumps(found, indent=1), encoding="utf8")
+    (ready_made.FOLDER / "index.json").write_text(
+        json.dumps(found, indent=1), encoding="utf8"
+    )
     click.echo(f"{file}: {entry['bytes'] / 1e6:.2f} MB")
 
 

@@ -27,11 +27,16 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import BertForMaskedLM, set_seed
 
-from helpers.checkpoints import base_bert, base_tokenizer, pocket_bert_state, student_weights
+from helpers.checkpoints import (
+    base_bert,
+    base_tokenizer,
+    pocket_bert_state,
+    student_weights,
+)
 from helpers.core.machine import machine
-from helpers.distillation import as_distilbert, projection, student_of
-from helpers.objective import IGNORE, Objective, projected_losses
-from helpers.texts import Masking
+from helpers.data.texts import Masking
+from helpers.distillation.objective import IGNORE, Objective, projected_losses
+from helpers.distillation.trainer import as_distilbert, projection, student_of
 
 TEMPERATURE = 2.0
 
@@ -56,7 +61,9 @@ def teacher_of(adapter: Path | None) -> torch.nn.Module:
     return as_distilbert(bert).to(DEVICE).eval().requires_grad_(False)
 
 
-def losses_of(student: Any, teacher: Any, layers: list[int], weights: dict[str, float]) -> Any:
+def losses_of(
+    student: Any, teacher: Any, layers: list[int], weights: dict[str, float]
+) -> Any:
     """A function of a batch: the weighted sum of the losses, and each of them apart."""
     objective = Objective(
         weights["distillation"], weights["masked_lm"], 0.0, temperature=TEMPERATURE,
@@ -65,41 +72,76 @@ def losses_of(student: Any, teacher: Any, layers: list[int], weights: dict[str, 
 
     compares = weights["cosine"] or weights["every_layer"]
 
-    def losses(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def losses(
+        batch: dict[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        real, hidden = batch["attention_mask"].bool(), batch["labels"] != IGNORE  # (B, S)
+        real, hidden = (
+            batch["attention_mask"].bool(),
+            batch["labels"] != IGNORE,
+        )  # (B, S)
         taught, theirs = None, None
         if compares or objective.distillation:
             with torch.no_grad():
-                theirs = teacher.distilbert(**inputs, output_hidden_states=True).hidden_states
-                taught = projection(teacher, theirs[-1][hidden]) if objective.distillation else None
+                theirs = teacher.distilbert(
+                    **inputs, output_hidden_states=True
+                ).hidden_states
+                taught = (
+                    projection(teacher, theirs[-1][hidden])
+                    if objective.distillation
+                    else None
+                )
         mine = student.distilbert(**inputs, output_hidden_states=True).hidden_states
         total, parts = projected_losses(
-            projection(student, mine[-1][hidden]), taught, batch["labels"][hidden], objective
+            projection(student, mine[-1][hidden]),
+            taught,
+            batch["labels"][hidden],
+            objective,
         )
         gaps = [total.new_zeros(())] * len(layers)
         if compares:
             gaps = [
-                1 - functional.cosine_similarity(m[real].float(), t[real].float(), -1).mean()
-                for m, t in zip(mine[1:], (theirs[at + 1] for at in layers), strict=True)
+                1
+                - functional.cosine_similarity(
+                    m[real].float(), t[real].float(), -1
+                ).mean()
+                for m, t in zip(
+                    mine[1:], (theirs[at + 1] for at in layers), strict=True
+                )
             ]
-        total = total + weights["cosine"] * gaps[-1] + weights["every_layer"] * sum(gaps[:-1])
-        found = {"distillation_loss": parts[0], "masked_lm_loss": parts[1], "cosine_loss": gaps[-1]}
+        total = (
+            total
+            + weights["cosine"] * gaps[-1]
+            + weights["every_layer"] * sum(gaps[:-1])
+        )
+        found = {
+            "distillation_loss": parts[0],
+            "masked_lm_loss": parts[1],
+            "cosine_loss": gaps[-1],
+        }
         return total, found
 
     return losses
 
 
 @click.command()
-@click.option("--texts", multiple=True, required=True, help="*.txt, a paragraph a line; again.")
+@click.option(
+    "--texts", multiple=True, required=True, help="*.txt, a paragraph a line; again."
+)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
-@click.option("--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped.")
-@click.option("--minutes", default=25.0, help="Of training in all; raise it to train on.")
+@click.option(
+    "--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped."
+)
+@click.option(
+    "--minutes", default=25.0, help="Of training in all; raise it to train on."
+)
 @click.option("--layers", default="0,2,5", help="The teacher's layers to start from.")
 @click.option("--distillation", default=5.0)
 @click.option("--masked-lm", default=1.0)
 @click.option("--cosine", default=100.0)
-@click.option("--every-layer", default=0.0, help="Weight of the earlier layers' cosine losses.")
+@click.option(
+    "--every-layer", default=0.0, help="Weight of the earlier layers' cosine losses."
+)
 @click.option("--segments", is_flag=True, help="Half of the clean sequences are pairs.")
 @click.option("--tokens", default=1_800, help="Tokens a step, about.")
 @click.option("--clean", default=0.4, help="The share of sequences that stay clean.")
@@ -111,7 +153,10 @@ def losses_of(student: Any, teacher: Any, layers: list[int], weights: dict[str, 
 def main(texts, output, adapter, layers, length, repeat, segments, **settings) -> None:
     """Distil the pocket student from the pocket BERT; resumable."""
     set_seed(0)
-    tokenizer, chosen = base_tokenizer("DistilBERT"), [int(at) for at in layers.split(",")]
+    tokenizer, chosen = (
+        base_tokenizer("DistilBERT"),
+        [int(at) for at in layers.split(",")],
+    )
     sequences, held_out = opened(texts, tokenizer, length, dict(repeat))
     teacher = teacher_of(adapter)
     student = student_of(teacher, chosen, dropout=0.0).to(DEVICE).train()
@@ -134,7 +179,12 @@ def main(texts, output, adapter, layers, length, repeat, segments, **settings) -
         return found
 
     stream = batches(sequences, collate, settings["tokens"], seed=run.step)
-    run.train(losses_of(student, teacher, chosen, settings), stream, look, settings["save_every"])
+    run.train(
+        losses_of(student, teacher, chosen, settings),
+        stream,
+        look,
+        settings["save_every"],
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
 
 MANIFEST = "manifest.json"  # every file's size: some systems clear caches file by file
 
@@ -101,7 +101,9 @@ def recorded_revisions(path: Path | None = None) -> dict[str, str]:
         return {}
     try:
         found = json.loads(place.read_text(encoding="utf8"))
-        wrong = [repo for repo, c in found.items() if not re.fullmatch("[0-9a-f]{40}", c)]
+        wrong = [
+            repo for repo, c in found.items() if not re.fullmatch("[0-9a-f]{40}", c)
+        ]
     except OSError as error:
         raise WorkbookError(f"{place} cannot be read ({error.strerror})") from None
     except (ValueError, AttributeError, TypeError):

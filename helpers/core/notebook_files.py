@@ -10,8 +10,8 @@ from typing import Any
 import nbformat
 
 from helpers.core.cache import write_text
-from helpers.errors import WorkbookError
-from helpers.session import RECORD_MIME
+from helpers.core.errors import WorkbookError
+from helpers.core.session import RECORD_MIME
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"

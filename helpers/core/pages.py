@@ -19,7 +19,7 @@ from nbformat import NotebookNode as Notebook
 
 from helpers.core.cache import write_text
 from helpers.core.results import Result
-from helpers.session import readable
+from helpers.core.session import readable
 
 SITE = Path(__file__).parent / "site"
 TEMPLATE = "workbook"

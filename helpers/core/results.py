@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers.core.cache import write_json
+from helpers.core.errors import WorkbookError
 from helpers.core.machine import machine
-from helpers.errors import WorkbookError
 
 FILE = "results.json"
 Parameters = dict[str, Any]

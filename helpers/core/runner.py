@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from helpers import profiles, session
-from helpers.core import notebook_files, pages, results
+from helpers.core import notebook_files, pages, profiles, results, session
+from helpers.core.errors import WorkbookError
 from helpers.core.results import Folder, Result
-from helpers.errors import WorkbookError
 
 # a cell that hangs must not hang whoever waits for it; only `full` may need hours
 CELL_SECONDS = 20 * 60

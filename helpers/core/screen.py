@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich import progress
@@ -11,12 +12,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from helpers.core.doctor import Finding
 from helpers.core.pages import short
 from helpers.core.results import Result
 
 _DOTS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "red": "[bold red]RED[/]"}
 TRUST_SECONDS = 60.0  # a first notebook quicker than this changes little of a forecast
+
+OK, NOTE, RED = "ok", "note", "red"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `status`: OK, NOTE (optional) or RED (to be mended)."""
+
+    what: str
+    status: str
+    found: str
+    advice: str = ""
 
 
 class Progress:

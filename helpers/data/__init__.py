@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers import profiles
+from helpers.core import profiles
+from helpers.core.errors import WorkbookError
 from helpers.data import schemas
-from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
@@ -48,7 +48,10 @@ def load(name: str) -> DatasetDict:
 
     fields = features(name)
     return DatasetDict(
-        {split: Dataset.from_list(list(rows(name, split)), features=fields) for split in SPLITS}
+        {
+            split: Dataset.from_list(list(rows(name, split)), features=fields)
+            for split in SPLITS
+        }
     )
 
 
@@ -80,7 +83,9 @@ def features(name: str) -> Features:
         },
     }
     if name not in kinds:
-        raise WorkbookError(f"no sample set is called {name!r}; there are {', '.join(NAMES)}")
+        raise WorkbookError(
+            f"no sample set is called {name!r}; there are {', '.join(NAMES)}"
+        )
     return Features({"id": text, **kinds[name]})
 
 
@@ -107,7 +112,11 @@ def passages(profile: str = "classroom", split: str = "test") -> list[str]:
     Raises `WorkbookError` on an unknown profile or split, or a file that is missing or malformed.
     """
     settings = profiles.profile(profile)
-    texts = _wikitext(split) if settings.online else [r["text"] for r in rows("corpus", split)]
+    texts = (
+        _wikitext(split)
+        if settings.online
+        else [r["text"] for r in rows("corpus", split)]
+    )
     return texts[: settings.passages]
 
 
@@ -119,7 +128,9 @@ def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
         except ValueError:
             row = None
         if not isinstance(row, dict) or "id" not in row:
-            raise WorkbookError(f"{path}, line {number}: expected one JSON object with an 'id'")
+            raise WorkbookError(
+                f"{path}, line {number}: expected one JSON object with an 'id'"
+            )
         yield row
 
 
@@ -127,7 +138,9 @@ def _squad(path: Path) -> Iterator[dict[str, Any]]:
     try:
         articles = json.loads(_read(path))["data"]
     except (ValueError, KeyError, TypeError):
-        raise WorkbookError(f"{path}: expected SQuAD JSON, an object with a list 'data'") from None
+        raise WorkbookError(
+            f"{path}: expected SQuAD JSON, an object with a list 'data'"
+        ) from None
     for article in articles:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:

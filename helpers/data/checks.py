@@ -40,7 +40,9 @@ def rows(
     return checked(table, source, lambda row: check(row, labels)), list(table.index)
 
 
-def checked(table: pd.DataFrame, source: Source, check: Callable[[Row], Any]) -> list[Any]:
+def checked(
+    table: pd.DataFrame, source: Source, check: Callable[[Row], Any]
+) -> list[Any]:
     """What `check` makes of each row.
 
     Raises `WorkbookError` that names all rows of which it made none.
@@ -106,11 +108,15 @@ def _value(cell: Any) -> Any:
 
 def _split(cell: Any, mark: str) -> Any:
     found = _value(cell)
-    return found if not isinstance(found, str) else found.split(mark) * bool(found.strip())
+    return (
+        found if not isinstance(found, str) else found.split(mark) * bool(found.strip())
+    )
 
 
 def _texts(row: Row) -> Row:
-    return {name: text(row[name], name) for name in ("text", "text_pair") if name in row}
+    return {
+        name: text(row[name], name) for name in ("text", "text_pair") if name in row
+    }
 
 
 def _multilabel(row: Row, labels: Labels) -> Row:
@@ -120,7 +126,9 @@ def _multilabel(row: Row, labels: Labels) -> Row:
     return {**_texts(row), "label": found}
 
 
-def _tagged(table: pd.DataFrame, source: Source, labels: Labels, notes: list[str]) -> pd.DataFrame:
+def _tagged(
+    table: pd.DataFrame, source: Source, labels: Labels, notes: list[str]
+) -> pd.DataFrame:
     """Sentences with BIO tags by name, out of spans, words or lists, of any scheme."""
 
     def parts(row: Row) -> tuple[list[Any], list[str]]:
@@ -129,7 +137,9 @@ def _tagged(table: pd.DataFrame, source: Source, labels: Labels, notes: list[str
             return conll.from_spans(text(row["text"], "text"), spans)
         words, tags = many(row["tokens"], "tokens"), many(row["tags"], "tags")
         if len(words) != len(tags) or not words:
-            raise Bad(f"{len(words)} tokens and {len(tags)} tags", "a tag for every token")
+            raise Bad(
+                f"{len(words)} tokens and {len(tags)} tags", "a tag for every token"
+            )
         return words, [labels.name(tag) for tag in tags]
 
     words, tags = zip(*checked(table, source, parts), strict=True)
@@ -137,7 +147,9 @@ def _tagged(table: pd.DataFrame, source: Source, labels: Labels, notes: list[str
         last = max(map(int, itertools.chain(*tags)))
         names = ["O", *(f"{mark}-KIND{n}" for n in range(1, last + 1) for mark in "BI")]
         mend = source.command(label_names=names[: last + 1])
-        raise source.bad(f"tags as numbers, 0 to {last}", f"their names in order: {mend}")
+        raise source.bad(
+            f"tags as numbers, 0 to {last}", f"their names in order: {mend}"
+        )
     bio, scheme = conll.to_bio(list(tags))
     if scheme:
         notes.append(f"the tags are {scheme}; they are read as BIO")
@@ -176,7 +188,9 @@ def _questions(row: Row, labels: Labels) -> Row:
         raise Bad(f"the answers {short(given)}", '[{"text": ..., "answer_start": ...}]')
     impossible = str(row.get("is_impossible")).lower()
     if impossible == str(bool(given)).lower():
-        raise Bad(f"{len(given)} answers, is_impossible {impossible}", "one or the other")
+        raise Bad(
+            f"{len(given)} answers, is_impossible {impossible}", "one or the other"
+        )
     texts = [text(one.get("text"), "answer") for one in given]
     starts = [
         _start(context, answer, one.get("answer_start"))
@@ -208,7 +222,9 @@ def _check_count(table: pd.DataFrame, source: Source) -> None:
     if there <= set("1234") and not source.label_names:
         one, zero = (source.command(label_names=list(n)) for n in ("1234", "0123"))
         found = f"the labels {', '.join(sorted(there))} and never 0"
-        raise source.bad(found, f"0 to 3. Do yours count from 1? {one} or, if not, {zero}")
+        raise source.bad(
+            found, f"0 to 3. Do yours count from 1? {one} or, if not, {zero}"
+        )
 
 
 def _choices(row: Row, labels: Labels) -> Row:

@@ -6,10 +6,10 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
+from helpers.core.errors import WorkbookError
 from helpers.data import conll
 from helpers.data.schemas import CHOICES, PAIRABLE
 from helpers.data.source import Source, listed, short
-from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,9 @@ def said(name: str, value: Any) -> Any:
     except yaml.YAMLError:
         found = value
     if found and not isinstance(found, dict | list | tuple):
-        good = '{"text": "v2", "label": "v1"}' if name == "COLUMNS" else '["bad", "good"]'
+        good = (
+            '{"text": "v2", "label": "v1"}' if name == "COLUMNS" else '["bad", "good"]'
+        )
         raise WorkbookError(f"{name} is {value!r}; expected such as {good}")
     return found or None
 
@@ -92,7 +94,9 @@ def pick(frame: pd.DataFrame, source: Source, notes: list[str]) -> pd.DataFrame:
     own = _chosen(frame, source)
     label = own.get("label", own.get("score"))
     if isinstance(label, int) and _is_header(frame[label]):
-        notes.append(f"{frame.index[0]} is taken for a header: {listed(frame.iloc[0], 4)}")
+        notes.append(
+            f"{frame.index[0]} is taken for a header: {listed(frame.iloc[0], 4)}"
+        )
         frame = frame.iloc[1:]
     picked = frame[[]].copy()
     for column, names in own.items():
@@ -100,7 +104,9 @@ def pick(frame: pd.DataFrame, source: Source, notes: list[str]) -> pd.DataFrame:
         if not isinstance(names, list):
             rows = [cell for (cell,) in rows]
         elif column in JOINED:
-            rows = [" ".join(str(c) for c in row if c not in ("", None)) for row in rows]
+            rows = [
+                " ".join(str(c) for c in row if c not in ("", None)) for row in rows
+            ]
         elif column == "label":
             flags = ([str(cell).lower() in ONES for cell in row] for row in rows)
             rows = [list(itertools.compress(names, row)) for row in flags]
@@ -170,14 +176,18 @@ def _told(frame: pd.DataFrame, source: Source) -> dict[str, Any]:
     if frame.index.name == conll.BY_WORD:  # which has read it
         return {}
     known = {*OPTIONAL.get(head, ())}.union(*SHAPES[head])
-    spelled = {_fold(name): name for name in frame} | {str(name): name for name in frame}
+    spelled = {_fold(name): name for name in frame} | {
+        str(name): name for name in frame
+    }
     wrong = [name for name in told if str(name) not in known or isinstance(told, list)]
     own, taken = {}, []
     for column, names in told.items() if not wrong else ():
         found = [spelled.get(str(n), spelled.get(_fold(n))) for n in each(names)]
         several = column in JOINED or (column == "label" and head in FLAGGED)
         fits = several or len(found) in (1, CHOICES if column == "choices" else 1)
-        wrong += [n for n, f in zip(each(names), found, strict=True) if f in (None, *taken)]
+        wrong += [
+            n for n, f in zip(each(names), found, strict=True) if f in (None, *taken)
+        ]
         wrong += [] if fits else [names]
         own[column] = found if len(found) > 1 else found[0]
         taken += found
@@ -193,7 +203,9 @@ def _guess(frame: pd.DataFrame, source: Source, told: dict[str, Any]) -> str:
     some = frame.iloc[:: len(frame) // 1000 + 1].map(str)
     # a name that is also a value of its column: the first line is no header
     bare = any(_fold(n) not in KNOWN and str(n) in set(some[n]) for n in frame)
-    free = [n for n in frame if n not in [o for own in told.values() for o in each(own)]]
+    free = [
+        n for n in frame if n not in [o for own in told.values() for o in each(own)]
+    ]
     # words a cell, of four letters or more: a date has none
     prose = {n: some[n].str.count(r"[^\W\d_]{4,}").mean() for n in free}
     texts = [n for n in free if prose[n] >= 1.5] or sorted(free, key=prose.get)[-1:]

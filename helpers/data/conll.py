@@ -31,7 +31,9 @@ def sentences(text: str, source: Source, notes: list[str]) -> list[tuple[str, An
         what = ((n, f"{len(c)} column(s), {short(c[0])} first") for n, c in odd)
         raise source.refuse((f"line {n}", Bad(found, wanted)) for n, found in what)
     if max(map(len, blocks)) > LONGEST:
-        raise source.bad(f"over {LONGEST:,} words in a row", "blank lines between sentences")
+        raise source.bad(
+            f"over {LONGEST:,} words in a row", "blank lines between sentences"
+        )
     counts = width > 2 and all(_counts(block) for block in blocks)
     if counts:
         blocks = [[line for line in b if line[1][0].isdecimal()] for b in blocks]
@@ -93,7 +95,9 @@ def from_spans(text: str, spans: list[Any]) -> tuple[list[str], list[str]]:
         if not at <= start <= end <= len(text):
             wanted = f"one in the {len(text)} letters, and none over another"
             raise Bad(f"the span {[start, end, kind]}", wanted)
-        parts = [re.findall(r"\w+|[^\w\s]", t) for t in (text[at:start], text[start:end])]
+        parts = [
+            re.findall(r"\w+|[^\w\s]", t) for t in (text[at:start], text[start:end])
+        ]
         tokens += parts[0] + parts[1]
         tags += ["O"] * len(parts[0])
         tags += [f"{'I' if n else 'B'}-{kind}" for n in range(len(parts[1]))]
@@ -125,7 +129,10 @@ def to_bio(rows: list[list[str]]) -> tuple[list[list[str]], str]:
     if not all(TAG.fullmatch(tag) for tag in itertools.chain(*rows)):
         return rows, ""
     marks = {tag[0] for tag in itertools.chain(*rows)}
-    rows = [[t if t == "O" else f"{t[0].translate(ALIKE)}-{t[2:]}" for t in row] for row in rows]
+    rows = [
+        [t if t == "O" else f"{t[0].translate(ALIKE)}-{t[2:]}" for t in row]
+        for row in rows
+    ]
     done = []
     for row in rows:
         done.append(["O"] * len(row))

@@ -23,7 +23,9 @@ def identity(row: Row) -> tuple[str, ...]:
     return tuple(sorted(found) if "score" in row else found)
 
 
-def repeats(rows: Sequence[Row], places: Sequence[str], source: Source, notes: list[str]) -> None:
+def repeats(
+    rows: Sequence[Row], places: Sequence[str], source: Source, notes: list[str]
+) -> None:
     """Notes rows whose text stood in an earlier one, and contradictions among them.
 
     Raises `WorkbookError` when a tenth of the rows contradict an earlier label.
@@ -35,7 +37,9 @@ def repeats(rows: Sequence[Row], places: Sequence[str], source: Source, notes: l
         before, then = first.setdefault(identity(row), (place, said))
         again += [f"{before} and {place}"] * (before != place)
         other += [f"{before} and {place}"] * (said != then)
-    named = "; ".join(other[:SHOWN]) + f", and {len(other) - SHOWN} more" * (len(other) > SHOWN)
+    named = "; ".join(other[:SHOWN]) + f", and {len(other) - SHOWN} more" * (
+        len(other) > SHOWN
+    )
     found = f"{len(other)} texts again with another label ({named})"
     if source.head == "classification" and len(other) > CONTRADICTED * len(rows):
         raise source.bad(found, "one label a text (if it may have several: multilabel)")
@@ -55,11 +59,17 @@ def unreadable(
     """
     texts = [" ".join(identity(row)) for row in rows]
     # ASCII text has no [UNK], except in "words" of over 100 letters
-    odd = [n for n, t in enumerate(texts) if not t.isascii() or max(map(len, t.split())) > 99]
+    odd = [
+        n
+        for n, t in enumerate(texts)
+        if not t.isascii() or max(map(len, t.split())) > 99
+    ]
     bad = []
     for start in range(0, len(odd), 1000):
         part = odd[start : start + 1000]
-        ids = _tokenizer()([texts[n] for n in part], add_special_tokens=False, verbose=False)
+        ids = _tokenizer()(
+            [texts[n] for n in part], add_special_tokens=False, verbose=False
+        )
         unknown = _tokenizer().unk_token_id
         known = zip(part, ids["input_ids"], strict=True)
         bad += [n for n, row in known if 2 * row.count(unknown) >= len(row)]

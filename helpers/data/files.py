@@ -55,7 +55,9 @@ def read(source: Source, notes: list[str], *, header: bool = True) -> pd.DataFra
     if suffix in JSONS:
         return frame_of(_json(text, suffix, source))
     if source.head == "corpus" and suffix == ".txt":
-        lines = enumerate(io.StringIO(text, newline=None), 1)  # of \r, \n and \r\n alone
+        lines = enumerate(
+            io.StringIO(text, newline=None), 1
+        )  # of \r, \n and \r\n alone
         rows = [(f"line {n}", [t.removesuffix("\n")]) for n, t in lines if t.strip()]
         return frame_of(rows, ["text"])
     if source.head == "tokens" and not (suffix in TABLES and _is_table(text)):
@@ -67,7 +69,9 @@ def read(source: Source, notes: list[str], *, header: bool = True) -> pd.DataFra
 
 def _is_table(text: str) -> bool:
     names = set(re.split(r"[,;\t]", text.partition("\n")[0].strip().lower()))
-    return bool(names & {"tokens", "words"}) and bool(names & {"tags", "ner_tags", "ner"})
+    return bool(names & {"tokens", "words"}) and bool(
+        names & {"tags", "ner_tags", "ner"}
+    )
 
 
 def frame_of(rows: Rows, names: Sequence[Any] | None = None) -> pd.DataFrame:
@@ -179,15 +183,21 @@ def _headed(rows: Rows, source: Source, header: bool) -> pd.DataFrame:
             name = cell.strip() or f"Unnamed: {n}"
             names[n] = f"{name}.{before[name]}" if before[name] else name  # as pandas
             before[name] += 1
-    wanted = f"{len(names)}, as in the {'header' if header else 'first row'} (quote a cell"
+    wanted = (
+        f"{len(names)}, as in the {'header' if header else 'first row'} (quote a cell"
+    )
     faults = []
     for place, cells in rows:
         while len(cells) > len(names) and not cells[-1].strip():
             cells.pop()
         if header and cells == names and len(names) > 1:
-            faults.append((place, Bad("the header again", "it in the first line alone")))
+            faults.append(
+                (place, Bad("the header again", "it in the first line alone"))
+            )
         if len(cells) != len(names):
-            found = f"{len(cells)} cell{'s' * (len(cells) != 1)}, {short(cells[0])} first"
+            found = (
+                f"{len(cells)} cell{'s' * (len(cells) != 1)}, {short(cells[0])} first"
+            )
             faults.append((place, Bad(found, f"{wanted} that holds the separator)")))
     if faults:
         raise source.refuse(faults)
@@ -212,7 +222,9 @@ def _json(text: str, suffix: str, source: Source) -> Rows:
         try:
             rows += [(f"line {n}", json.loads(line))] if line.strip() else []
         except (ValueError, RecursionError) as error:
-            faults.append((f"line {n}", Bad(f"broken JSON ({error})", "an object a line")))
+            faults.append(
+                (f"line {n}", Bad(f"broken JSON ({error})", "an object a line"))
+            )
     wanted = 'a JSON object, such as {"text": ...}'
     odd = [(place, row) for place, row in rows if not isinstance(row, dict)]
     faults += [(place, Bad(short(row), wanted)) for place, row in odd]
@@ -225,12 +237,18 @@ def _records(whole: dict[str, Any], source: Source) -> list[Any]:
     """The rows in a JSON object: a list of them, or columns as pandas writes them."""
     import pandas as pd
 
-    lists = [v for v in whole.values() if isinstance(v, list) and v[:1] and isinstance(v[0], dict)]
+    lists = [
+        v
+        for v in whole.values()
+        if isinstance(v, list) and v[:1] and isinstance(v[0], dict)
+    ]
     try:
         columns = {k: pd.Series(v, dtype=object) for k, v in whole.items()}
         return lists[0] if len(lists) == 1 else pd.DataFrame(columns).to_dict("records")
     except (TypeError, ValueError):
-        raise source.bad(f"an object with {listed(whole)}", "a JSON list of objects") from None
+        raise source.bad(
+            f"an object with {listed(whole)}", "a JSON list of objects"
+        ) from None
 
 
 def _squad(articles: Iterable[Any], source: Source) -> Rows:
@@ -263,7 +281,9 @@ def _folder(source: Source, notes: list[str]) -> pd.DataFrame:
         split = "train" if "train" in rows else next(iter(rows))
         if len(rows) > 1:
             other = source.path / next(name for name in rows if name != split)
-            notes.append(f"of {listed(rows)}, {split!r} is read; DATA_FILE {other} is another")
+            notes.append(
+                f"of {listed(rows)}, {split!r} is read; DATA_FILE {other} is another"
+            )
         rows = rows[split]
     return _of_dataset(rows)
 
@@ -288,7 +308,9 @@ def _of_dataset(rows: Dataset) -> pd.DataFrame:
         if isinstance(feature, ClassLabel):
             names = dict(enumerate(feature.names))
             frame[column] = [
-                [names.get(n) for n in cell] if isinstance(cell, list) else names.get(cell)
+                [names.get(n) for n in cell]
+                if isinstance(cell, list)
+                else names.get(cell)
                 for cell in frame[column]
             ]
     return frame
@@ -303,7 +325,9 @@ def _excel(raw: bytes, source: Source, notes: list[str], header: bool) -> pd.Dat
     except ImportError as error:
         needs = re.search(r"openpyxl|xlrd|odfpy|pyxlsb|$", str(error))[0] or "openpyxl"
         wanted = f"`pip install {needs}` once, or in Excel 'Save as', 'CSV UTF-8'"
-        raise source.bad("an Excel file, which pandas cannot open yet", wanted) from None
+        raise source.bad(
+            "an Excel file, which pandas cannot open yet", wanted
+        ) from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise source.bad(f"a damaged file ({error})", "an Excel file") from None
     name, sheet = next(iter(sheets.items()))

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.core.cache import record_revision, recorded_revisions
+from helpers.core.errors import WorkbookError
 from helpers.data.schemas import CHOICES, NAMED, features
-from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetBuilder, DatasetDict

@@ -31,7 +31,9 @@ def plain(value: Any) -> str:
     if not text:
         raise Bad("an empty label", "a name or a whole number in every row")
     if re.fullmatch(r"[-+]?\d*[.,]\d+(e[-+]?\d+)?", text, re.IGNORECASE):
-        raise Bad(f"the label {text}", "a name or a whole number (fractions: regression)")
+        raise Bad(
+            f"the label {text}", "a name or a whole number (fractions: regression)"
+        )
     return text.encode(errors="replace").decode()  # no half characters
 
 
@@ -43,9 +45,13 @@ class Labels:
         self.names: list[str] = []  # all of them in order, if they are said
         self.spelled: dict[str, str] = {}
         if told and source.head not in (*NAMED, "choices"):
-            raise source.bad("LABEL_NAMES", f"none: {source.head} has no names of labels")
+            raise source.bad(
+                "LABEL_NAMES", f"none: {source.head} has no names of labels"
+            )
         if isinstance(told, dict):
-            if sorted(told.values(), key=str) == list(range(len(told))):  # {"bad": 0, ...}
+            if sorted(told.values(), key=str) == list(
+                range(len(told))
+            ):  # {"bad": 0, ...}
                 told = sorted(told, key=told.get)
             else:
                 self.spelled = {plain(old): plain(new) for old, new in told.items()}
@@ -81,7 +87,9 @@ class Labels:
         count, head = Counter(name for row in rows for name in row), self.source.head
         found, fewest = set(count) - {"O" if head == "tokens" else None}, 1
         if len(found) < fewest + (head == "classification"):
-            raise self.source.bad(f"no labels but {listed(count) or 'none'}", "more of them")
+            raise self.source.bad(
+                f"no labels but {listed(count) or 'none'}", "more of them"
+            )
         if self.names:
             return self.names
         self._check_spelling(count)
@@ -90,7 +98,9 @@ class Labels:
             return ["O", *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
         if len(found) > max(MANY, len(rows) / 2):
             what = f"{len(found):,} different labels in {len(rows):,} rows"
-            raise self.source.bad(what, "each label in several rows (is it that column?)")
+            raise self.source.bad(
+                what, "each label in several rows (is it that column?)"
+            )
         said = [name for name in dict.fromkeys(self.spelled.values()) if name in found]
         numbers = all(WHOLE.fullmatch(name) for name in found)
         return [*said, *sorted(found - set(said), key=int if numbers else None)]
@@ -100,7 +110,9 @@ class Labels:
         for name, _ in count.most_common():
             alike[fold(name)].append(name)
         said = {*self.spelled, *self.spelled.values()}
-        pairs = [names for names in alike.values() if len(names) > 1 and set(names) - said]
+        pairs = [
+            names for names in alike.values() if len(names) > 1 and set(names) - said
+        ]
         numbers = [name for name in count if WHOLE.fullmatch(name)]
         words = [name for name in count if name not in numbers]
         if pairs:
@@ -110,9 +122,13 @@ class Labels:
             wanted = f"one spelling; if they are the same: {command}"
             raise self.source.bad(f"the labels {found}", wanted)
         if numbers and words and set(count) - said:
-            found = f"numbers and names as labels, {listed(numbers, 3)}; {listed(words, 3)}"
+            found = (
+                f"numbers and names as labels, {listed(numbers, 3)}; {listed(words, 3)}"
+            )
             command = self.source.command(label_names=dict.fromkeys(numbers, words[0]))
-            raise self.source.bad(found, f"one kind, or what each means, as in {command}")
+            raise self.source.bad(
+                found, f"one kind, or what each means, as in {command}"
+            )
 
 
 def fold(name: str) -> str:

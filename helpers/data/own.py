@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from helpers.core.errors import WorkbookError
 from helpers.data import checks, doubts, files
 from helpers.data import columns as choice
 from helpers.data.labels import Labels
 from helpers.data.schemas import HEADS, NAMED, PAIRABLE, features
 from helpers.data.source import Source, find, listed, say
-from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -73,5 +73,7 @@ def _dataset(rows: list[Any], head: str, column: str, names: list[str]) -> Datas
     code = {name: number for number, name in enumerate(names)}
     for row in rows if names else ():
         label = row[column]
-        row[column] = [code[n] for n in label] if isinstance(label, list) else code[label]
+        row[column] = (
+            [code[n] for n in label] if isinstance(label, list) else code[label]
+        )
     return Dataset(pa.Table.from_pylist(rows, schema=typed.arrow_schema))

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import profiles, ready_made
+from helpers.checkpoints import ready_made
+from helpers.core import profiles
 from helpers.core.cache import record_revision, recorded_revisions
+from helpers.core.errors import WorkbookError
 from helpers.data.hub import SETS, builder, explained, find, load
-from helpers.errors import WorkbookError
 
 # exact names: bert-base-uncased also holds its weights in five other formats
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"]

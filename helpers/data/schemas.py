@@ -26,7 +26,11 @@ HEADS = (
     "corpus",
 )  # fmt: skip
 NAMED = ("classification", "multilabel", "tokens")  # heads whose labels have names
-PAIRABLE = ("classification", "multilabel", "regression")  # heads that may read two texts
+PAIRABLE = (
+    "classification",
+    "multilabel",
+    "regression",
+)  # heads that may read two texts
 CHOICES = 4
 
 
@@ -43,7 +47,9 @@ def features(head: str, names: Sequence[str] = (), *, pair: bool = False) -> Fea
     if head not in HEADS:
         raise ValueError(f"head is {head!r}; it must be one of {', '.join(HEADS)}")
     if (head in NAMED) != bool(names):
-        raise ValueError(f"{head} {'needs' if head in NAMED else 'has no'} names of labels")
+        raise ValueError(
+            f"{head} {'needs' if head in NAMED else 'has no'} names of labels"
+        )
     if pair and head not in PAIRABLE:
         raise ValueError(f"{head} does not take an optional second text")
     text, named = Value("string"), ClassLabel(names=list(names)) if names else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
 
 SHOWN = 10  # bad rows that are named
 
@@ -86,11 +86,15 @@ def find(path: str | os.PathLike[str]) -> Path:
     text = str(path).strip().strip("'\"")
     tries = [Path(t).expanduser() for t in (str(path), text, text.replace("\\", "/"))]
     there = [one for one in tries if text and one.exists()][:1]
-    there = there or [Path(found) for found in sorted(glob.glob(str(tries[1] if text else "")))]
+    there = there or [
+        Path(found) for found in sorted(glob.glob(str(tries[1] if text else "")))
+    ]
     if len(there) == 1:
         return there[0]
     if there:
-        raise WorkbookError(f"{text}: fits {listed(map(str, there))}; expected one file")
+        raise WorkbookError(
+            f"{text}: fits {listed(map(str, there))}; expected one file"
+        )
     folder = tries[-1].parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     near = listed(names) or "nothing"

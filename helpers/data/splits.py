@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from helpers.core.errors import WorkbookError
 from helpers.data.doubts import identity
 from helpers.data.source import listed, say
-from helpers.errors import WorkbookError
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -64,14 +64,18 @@ def affordable(seconds: float, rows: int, epochs: float, minutes: float) -> str:
     return f"{took}; in {minutes:g} fit {fits}"
 
 
-def mixed(numbers: Sequence[int], strata: Sequence[Hashable], seed: int = 0) -> list[int]:
+def mixed(
+    numbers: Sequence[int], strata: Sequence[Hashable], seed: int = 0
+) -> list[int]:
     """Row numbers in an order of which any beginning is stratified too."""
     draw = random.Random(seed)
     numbers = draw.sample(numbers, len(numbers))
     count, seen, at = Counter(strata[n] for n in numbers), Counter(), {}
     for n in numbers:
         nth = seen[strata[n]]
-        at[n] = (nth + draw.random()) / count[strata[n]] if nth else 0  # one of each first
+        at[n] = (
+            (nth + draw.random()) / count[strata[n]] if nth else 0
+        )  # one of each first
         seen[strata[n]] += 1
     return sorted(numbers, key=at.get)
 
@@ -136,7 +140,11 @@ def _one_sided(parts: dict[str, Dataset]) -> list[str]:
         return []
     names = [n[2:] if name == "tags" else n for n in feature.names]
     train, test = (
-        {names[n] for row in part[name][:] for n in (row if isinstance(row, list) else [row])}
+        {
+            names[n]
+            for row in part[name][:]
+            for n in (row if isinstance(row, list) else [row])
+        }
         for part in parts.values()
     )
     told = {

@@ -10,14 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
     from helpers.checkpoints import Checkpoint
-    from helpers.finetuning import Recipe
-    from helpers.tasks import Task
+    from helpers.data.tasks import Task
+    from helpers.training.finetuning import Recipe
 
 ABOUT = "workbook.json"  # what `predict` has to know, beside the model
 SCORES = {
@@ -34,14 +34,15 @@ LONG = 20 * 60  # seconds: a training beyond this is foretold with what would fi
 
 def task_of(head: str) -> Task:
     """A task of your own: a head, and the score by which the best epoch is chosen."""
-    from helpers.tasks import Task
+    from helpers.data.tasks import Task
 
     return Task("own", head, "", "", SCORES[head], "")
 
 
 def recipe_for(head: str, profile: str, epochs: float = 0, rate: float = 0) -> Recipe:
     """The usual recipe of the head; `epochs` and `rate` (learning rate) replace its own."""
-    from helpers import finetuning, profiles
+    from helpers.core import profiles
+    from helpers.training import finetuning
 
     like = {
         "classification": "topic", "multilabel": "aspects", "regression": "stars",
@@ -51,7 +52,9 @@ def recipe_for(head: str, profile: str, epochs: float = 0, rate: float = 0) -> R
     found = finetuning.recipe(replace(task_of(head), name=like[head]), profile)
     if profiles.profile(profile).name == "classroom" and not found.steps > 0:
         found = replace(found, max_length=max(found.max_length, 128))
-    return replace(found, epochs=epochs or found.epochs, learning_rate=rate or found.learning_rate)
+    return replace(
+        found, epochs=epochs or found.epochs, learning_rate=rate or found.learning_rate
+    )
 
 
 def train(
@@ -72,7 +75,7 @@ def train(
 
     Raises `WorkbookError` when `output` is there already and not empty.
     """
-    from helpers import finetuning
+    from helpers.training import finetuning
 
     if output.exists() and any(output.iterdir()):
         raise WorkbookError(f"{output} is not empty: name another --output, or move it")
@@ -120,7 +123,9 @@ def _watcher(task: Task, recipe: Recipe, say: Callable[[str], None]) -> Any:
         def on_evaluate(self, args, state, control, metrics=None, **keywords):
             score, loss = metrics[f"eval_{task.score}"], metrics.get("eval_loss")
             shown = "" if loss is None else f", validation loss {loss:.3f}"
-            say(f"epoch {state.epoch:.0f} of {recipe.epochs:g}: {task.score} {score:.3f}{shown}")
+            say(
+                f"epoch {state.epoch:.0f} of {recipe.epochs:g}: {task.score} {score:.3f}{shown}"
+            )
 
     return Watcher()
 
@@ -132,7 +137,11 @@ def forecast(seconds: float, steps: int, epochs: float) -> str:
     'about 40 minutes; 4 epochs would take 20: --epochs 4'
     """
     whole = seconds * steps
-    line = f"about {whole / 60:.0f} minutes" if whole > 90 else f"about {whole:.0f} seconds"
+    line = (
+        f"about {whole / 60:.0f} minutes"
+        if whole > 90
+        else f"about {whole:.0f} seconds"
+    )
     if whole <= LONG:
         return line
     fit = epochs * LONG / whole

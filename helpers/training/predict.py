@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import WorkbookError
+from helpers.core.errors import WorkbookError
 from helpers.training.own_model import ABOUT
 
 Rows = list[dict[str, Any]]
@@ -23,12 +23,16 @@ def opened(folder: Path) -> tuple[Any, Any, dict[str, Any]]:
     import transformers
 
     if not (folder / ABOUT).exists():
-        raise WorkbookError(f"{folder} has no {ABOUT}: `workbook fine-tune` makes such a folder")
+        raise WorkbookError(
+            f"{folder} has no {ABOUT}: `workbook fine-tune` makes such a folder"
+        )
     about = json.loads((folder / ABOUT).read_text(encoding="utf8"))
     config = transformers.AutoConfig.from_pretrained(folder)
     family = getattr(transformers, config.architectures[0])
     gpu = torch.cuda.is_available()
-    model = family.from_pretrained(folder, dtype=torch.float16 if gpu else torch.float32)
+    model = family.from_pretrained(
+        folder, dtype=torch.float16 if gpu else torch.float32
+    )
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     return model.to("cuda" if gpu else "cpu").eval(), tokenizer, about
 
@@ -41,7 +45,9 @@ def answers(model: Any, tokenizer: Any, about: dict[str, Any], rows: Rows) -> Ro
     return _HEADS[about["head"]](model, tokenizer, about["recipe"], rows)
 
 
-def _logits(model: Any, tokenizer: Any, recipe: dict, *texts: list[str], **more: Any) -> Any:
+def _logits(
+    model: Any, tokenizer: Any, recipe: dict, *texts: list[str], **more: Any
+) -> Any:
     """(logits (N, ...), the batch): one forward pass, padded to its longest row."""
     import torch
 
@@ -55,18 +61,24 @@ def _logits(model: Any, tokenizer: Any, recipe: dict, *texts: list[str], **more:
 
 
 def _texts(rows: Rows) -> list[list[str]]:
-    return [[row[name] for row in rows] for name in ("text", "text_pair") if name in rows[0]]
+    return [
+        [row[name] for row in rows] for name in ("text", "text_pair") if name in rows[0]
+    ]
 
 
 def _classes(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
-    shares = _logits(model, tokenizer, recipe, *_texts(rows))[0].logits.float().softmax(-1)
+    shares = (
+        _logits(model, tokenizer, recipe, *_texts(rows))[0].logits.float().softmax(-1)
+    )
     top, names = shares.max(-1), model.config.id2label
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
     return [{"label": names[i], "probability": round(p, 4)} for i, p in pairs]
 
 
 def _label_sets(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
-    shares = _logits(model, tokenizer, recipe, *_texts(rows))[0].logits.float().sigmoid()
+    shares = (
+        _logits(model, tokenizer, recipe, *_texts(rows))[0].logits.float().sigmoid()
+    )
     names = model.config.id2label
     return [
         {
@@ -83,7 +95,7 @@ def _numbers(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
 
 
 def _tags(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
-    from helpers.spans import word_tags
+    from helpers.training.spans import word_tags
 
     words = [row["tokens"] for row in rows]
     found, batch = _logits(model, tokenizer, recipe, words, is_split_into_words=True)
@@ -98,17 +110,21 @@ def _tags(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
 def _spans(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
     import torch
 
-    from helpers.spans import answers as decoded
-    from helpers.windows import encode_questions
+    from helpers.training.spans import answers as decoded
+    from helpers.training.windows import encode_questions
 
-    questions, contexts = ([row[name] for row in rows] for name in ("question", "context"))
+    questions, contexts = (
+        [row[name] for row in rows] for name in ("question", "context")
+    )
     windows = encode_questions(
         tokenizer, questions, contexts, recipe["max_length"], recipe["stride"]
     )
     batch = tokenizer.pad(windows.inputs, return_tensors="pt").to(model.device)
     with torch.inference_mode():
         out = model(batch["input_ids"], batch["attention_mask"])
-    given = decoded(windows, contexts, out.start_logits.float().cpu(), out.end_logits.float().cpu())
+    given = decoded(
+        windows, contexts, out.start_logits.float().cpu(), out.end_logits.float().cpu()
+    )
     return [{"answer": found.text} for found in given]
 
 
@@ -121,7 +137,9 @@ def _choices(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
             [row["context"]] * len(row["choices"]), row["choices"], truncation=True,
             padding=True, max_length=recipe["max_length"], return_tensors="pt",
         )  # fmt: skip
-        inputs = {k: batch[k][None].to(model.device) for k in ("input_ids", "attention_mask")}
+        inputs = {
+            k: batch[k][None].to(model.device) for k in ("input_ids", "attention_mask")
+        }
         with torch.inference_mode():
             shares = model(**inputs).logits[0].float().softmax(-1)
         best = int(shares.argmax())

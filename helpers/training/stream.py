@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from helpers.core.errors import WorkbookError
 from helpers.data.columns import ENDING, SYNONYMS
-from helpers.errors import WorkbookError
 
 Row = dict[str, Any]
 ASKED = {
@@ -42,7 +42,9 @@ def rows(path: Path, encoding: str = "") -> Iterator[Row]:
     elif kind in (".xlsx", ".xls"):
         import pandas as pd
 
-        yield from pd.read_excel(path, dtype=str, keep_default_na=False).to_dict("records")
+        yield from pd.read_excel(path, dtype=str, keep_default_na=False).to_dict(
+            "records"
+        )
     elif kind in (".csv", ".tsv", ".tab", ".txt"):
         yield from _csv(path, encoding)
     else:
@@ -59,7 +61,10 @@ def _csv(path: Path, encoding: str) -> Iterator[Row]:
             mark, skip = found[1], 1
         else:
             mark, skip = (
-                max("\t" if path.suffix in (".tsv", ".tab") else ",;\t|", key=header.count),
+                max(
+                    "\t" if path.suffix in (".tsv", ".tab") else ",;\t|",
+                    key=header.count,
+                ),
                 0,
             )
         for part in pd.read_csv(
@@ -98,7 +103,9 @@ def places(names: list[str], head: str, columns: Mapping[str, Any]) -> dict[str,
     for wanted in ASKED.get(head, ("text",)):
         if wanted in columns:
             found[wanted] = columns[wanted]
-        elif wanted == "choices" and (several := [n for n in names if ENDING.fullmatch(str(n))]):
+        elif wanted == "choices" and (
+            several := [n for n in names if ENDING.fullmatch(str(n))]
+        ):
             found[wanted] = several
         else:
             usual = (wanted, *SYNONYMS.get(wanted, "").split("|"))
@@ -107,7 +114,9 @@ def places(names: list[str], head: str, columns: Mapping[str, Any]) -> dict[str,
     if head in ("classification", "multilabel", "regression") and pair:
         found["text_pair"] = pair
     asked = [
-        own for value in found.values() for own in (value if isinstance(value, list) else [value])
+        own
+        for value in found.values()
+        for own in (value if isinstance(value, list) else [value])
     ]
     if missing := [own for own in asked if own not in names]:
         lacks = next(wanted for wanted, own in found.items() if own in (None, *missing))
@@ -126,7 +135,11 @@ def in_schema(row: Row, where: Mapping[str, Any]) -> Row:
         if column == "tokens" and isinstance(value, str):
             value = value.split()
         elif column != "choices" and column != "tokens":
-            value = " ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+            value = (
+                " ".join(map(str, value))
+                if isinstance(value, list)
+                else str(value or "")
+            )
         found[column] = value
     return found
 
@@ -152,7 +165,9 @@ class Writer:
     def write(self, rows: list[Row], answers: list[Row]) -> None:
         """Add rows, their answers in columns of their own behind."""
         for row, answer in zip(rows, answers, strict=True):
-            names = {name: f"predicted_{name}" if name in row else name for name in answer}
+            names = {
+                name: f"predicted_{name}" if name in row else name for name in answer
+            }
             whole = row | {names[name]: value for name, value in answer.items()}
             if self.path.suffix == ".jsonl":
                 self.file.write(json.dumps(whole, ensure_ascii=False) + "\n")

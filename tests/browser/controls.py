@@ -21,12 +21,18 @@ KINDS = {
     "slider": (".widget-slider .noUi-handle", (["ArrowRight"], ["ArrowLeft"])),
     "menu": (
         ".widget-dropdown select",
-        (["Alt+ArrowDown", "ArrowDown", "Enter"], ["Alt+ArrowDown", "ArrowUp", "Enter"]),
+        (
+            ["Alt+ArrowDown", "ArrowDown", "Enter"],
+            ["Alt+ArrowDown", "ArrowUp", "Enter"],
+        ),
     ),
     "number": (".widget-text input[type=number]", (["ArrowUp"], ["ArrowDown"])),
     "checkbox": (".widget-checkbox input", (["Space"],)),
     "button": ("button.jupyter-button", (["Space"],)),
-    TEXT: (".widget-text input[type=text], .widget-textarea textarea", (["Oh, "], [" Yes."])),
+    TEXT: (
+        ".widget-text input[type=text], .widget-textarea textarea",
+        (["Oh, "], [" Yes."]),
+    ),
 }
 ANY = ", ".join(look for look, _ in KINDS.values())
 FOCUSABLE = ".jupyter-widgets :is(input, select, textarea, button, a, [tabindex='0'])"
@@ -83,7 +89,9 @@ class Control:
 
     def _press(self, keys: Sequence[str]) -> bool:
         self.here.focus()
-        reached = "control => control == document.activeElement && control.tabIndex >= 0"
+        reached = (
+            "control => control == document.activeElement && control.tabIndex >= 0"
+        )
         assert self.here.evaluate(reached), f"{self} cannot be reached by the keyboard"
         before = self.shown()
         keyboard = self.page.keyboard
@@ -122,7 +130,9 @@ class Control:
 
     def complaint(self) -> str:
         """An exception's name in the output, or nothing."""
-        found = re.search(r"\b\w+(Error|Exception|Warning)\b: .*|Traceback.*", self.words())
+        found = re.search(
+            r"\b\w+(Error|Exception|Warning)\b: .*|Traceback.*", self.words()
+        )
         return found[0] if found else ""
 
 
@@ -131,7 +141,9 @@ def controls(page: Page, area: Locator) -> list[Control]:
     found = []
     for here in area.locator(ANY).all():
         if here.is_visible():
-            kind = next(k for k, (look, _) in KINDS.items() if here.evaluate(MATCHES, look))
+            kind = next(
+                k for k, (look, _) in KINDS.items() if here.evaluate(MATCHES, look)
+            )
             found.append(Control(page, area, here, kind, here.evaluate(NAME)))
     return found
 

@@ -61,10 +61,16 @@ def copy_for_smoke(paths: Sequence[Path], folder: Path) -> None:
                 cell.outputs, cell.execution_count = [], None
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source, found = re.subn(
-                    r'^PROFILE = "\w+"', 'PROFILE = "smoke"', cell.source, flags=re.MULTILINE
+                    r'^PROFILE = "\w+"',
+                    'PROFILE = "smoke"',
+                    cell.source,
+                    flags=re.MULTILINE,
                 )
                 assert found == 1, f"{path.name} has no PROFILE"
-        start, end = DONE[:5], DONE[5:]  # in two, so that the source does not hold the words
+        start, end = (
+            DONE[:5],
+            DONE[5:],
+        )  # in two, so that the source does not hold the words
         notebook.cells.append(nbformat.v4.new_code_cell(f"print({start!r} + {end!r})"))
         nbformat.write(notebook, folder / path.name)
 
@@ -90,7 +96,13 @@ class Lab:
             file.write_text(json.dumps(values))
         with self.log.open("w") as log:
             self.server = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *OPTIONS, f"--ServerApp.root_dir={self.root}"],
+                [
+                    sys.executable,
+                    "-m",
+                    "jupyterlab",
+                    *OPTIONS,
+                    f"--ServerApp.root_dir={self.root}",
+                ],
                 env={**os.environ, **self._environment()},
                 cwd=self.root,
                 stdout=log,
@@ -152,7 +164,9 @@ class Lab:
 
     def run_all(self, page: Page, name: str) -> None:
         """Open notebook `name` in `page` and run its cells, to the end or to the first error."""
-        page.goto(f"{self.url}lab/tree/{name}.ipynb?token={self.token}&reset", timeout=120_000)
+        page.goto(
+            f"{self.url}lab/tree/{name}.ipynb?token={self.token}&reset", timeout=120_000
+        )
         page.wait_for_function(IDLE, timeout=120_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()

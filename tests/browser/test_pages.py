@@ -6,7 +6,7 @@ import pytest
 
 from browser.watch import DESK, blank_views, window
 from helpers.core import notebook_files, pages
-from helpers.widgets import FALLBACK
+from helpers.show.widgets import FALLBACK
 
 PHONE = {"width": 390, "height": 844}
 
@@ -36,7 +36,9 @@ TOO_WIDE = """() => {
 }"""
 
 
-@pytest.fixture(scope="module", params=notebook_files.notebooks(), ids=lambda path: path.stem)
+@pytest.fixture(
+    scope="module", params=notebook_files.notebooks(), ids=lambda path: path.stem
+)
 def opened(request, browser, tmp_path_factory):
     """The committed notebook's page, opened from the disk."""
     notebook = notebook_files.read(request.param)

@@ -26,10 +26,14 @@ def site(browser, tmp_path_factory):
     chapters = [pages.chapter(name, book) for name, book in books.items()]
     for name, book in books.items():
         pages.write_page(book, folder / f"{name}.html", chapters)
-    results = {n: Result(n, 60.0, True, notebook_files.records(b)) for n, b in books.items()}
+    results = {
+        n: Result(n, 60.0, True, notebook_files.records(b)) for n, b in books.items()
+    }
     pages.write_index(results, folder, chapters)
     context, page, watch = window(browser, folder.as_uri())
-    yield SimpleNamespace(page=page, watch=watch, url=folder.as_uri(), chapters=chapters)
+    yield SimpleNamespace(
+        page=page, watch=watch, url=folder.as_uri(), chapters=chapters
+    )
     context.close()
 
 
@@ -60,7 +64,9 @@ def test_a_search_finds_a_heading_and_goes_there_by_keyboard_alone(site, index):
     place = index.locator(f'[id="{wanted.anchor}"]')
     box = place.bounding_box()
     header = index.locator("header.site").bounding_box()
-    assert header["height"] <= box["y"] < DESK["height"] / 2, "below the header, and in sight"
+    assert header["height"] <= box["y"] < DESK["height"] / 2, (
+        "below the header, and in sight"
+    )
 
 
 def test_a_search_without_a_hit_says_so_and_shows_text_as_text(site, index):
@@ -87,7 +93,9 @@ def test_figures_stay_legible_on_a_phone(site):
     for name in ("index", BOOKS[0].stem):
         site.page.goto(f"{site.url}/{name}.html")
         assert site.page.evaluate(TOO_WIDE) == []
-    assert site.page.evaluate(PICTURE) == [640, "auto"], "it scrolls rather than shrinks"
+    assert site.page.evaluate(PICTURE) == [640, "auto"], (
+        "it scrolls rather than shrinks"
+    )
     site.page.set_viewport_size(DESK)
 
 

@@ -8,13 +8,15 @@ from browser.controls import TEXT, TRAPPED, WIDGETS, controls, unknown
 from browser.lab import STDERR
 from browser.watch import blank_views, window
 from helpers.core import notebook_files
-from helpers.widgets import FALLBACK
+from helpers.show.widgets import FALLBACK
 
 MARKUP = '\'"><script>window.hacked=1</script><img src=x onerror="window.hacked=1">'
 LONGEST = 200  # characters of a friendly line
 
 
-@pytest.fixture(scope="module", params=notebook_files.notebooks(), ids=lambda path: path.stem)
+@pytest.fixture(
+    scope="module", params=notebook_files.notebooks(), ids=lambda path: path.stem
+)
 def opened(request, browser, lab):
     """A notebook in JupyterLab, all of its cells run; its kernel ends with it."""
     context, page, watch = window(browser, lab.url)
@@ -29,7 +31,9 @@ def opened(request, browser, lab):
 
 def widgets_of(path):
     """How many widgets a committed notebook has."""
-    outputs = [o for cell in notebook_files.read(path).cells for o in cell.get("outputs", [])]
+    outputs = [
+        o for cell in notebook_files.read(path).cells for o in cell.get("outputs", [])
+    ]
     return sum(FALLBACK in o.get("data", {}).get("text/plain", "") for o in outputs)
 
 
@@ -51,7 +55,9 @@ def test_every_control_changes_what_is_shown(opened):
         assert unknown(area) == []
         found = controls(opened.page, area)
         assert found, "a widget without a control"
-        assert [line for control in found for line in moved(control)] == [], opened.path.stem
+        assert [line for control in found for line in moved(control)] == [], (
+            opened.path.stem
+        )
 
 
 def odd_texts(text):
@@ -86,7 +92,11 @@ def test_what_is_typed_stays_text(opened):
                 text = box.here.input_value()
                 for name, odd in odd_texts(text).items():
                     faults += written(box, name, odd)
-                    faults += [] if box.write(text) else [f"{box}: does not recover from {name}"]
+                    faults += (
+                        []
+                        if box.write(text)
+                        else [f"{box}: does not recover from {name}"]
+                    )
     assert faults == [], opened.path.stem
 
 

@@ -28,7 +28,9 @@ class Watch:
     errors: list[str] = field(default_factory=list)
 
     def allows(self, url: str) -> bool:
-        return url.startswith((self.home, self.home.replace("http:", "ws:", 1), *INSIDE))
+        return url.startswith(
+            (self.home, self.home.replace("http:", "ws:", 1), *INSIDE)
+        )
 
     def ask(self, url: str) -> None:
         if not self.allows(url):
@@ -48,7 +50,9 @@ def window(browser: Browser, home: str) -> tuple[BrowserContext, Page, Watch]:
     page = context.new_page()
     page.on("websocket", lambda socket: watch.ask(socket.url))
     page.on("pageerror", lambda error: watch.errors.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and watch.errors.append(said.text))
+    page.on(
+        "console", lambda said: said.type == "error" and watch.errors.append(said.text)
+    )
     return context, page, watch
 
 

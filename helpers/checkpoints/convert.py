@@ -1,0 +1,114 @@
+"""BERT -> DistilBERT on state dicts: a lossless re-layout, and choosing layers.
+
+DistilBERT's block is BERT's block under other names. Two parts of BERT have no place in it:
+the pooler, which nothing here reads, and the token-type embeddings. Row 0 of the latter is added
+to every token of a single-segment input, so adding it to every *position* embedding moves it
+without changing one output.
+
+Source: names as in `transformers.models.bert` and `transformers.models.distilbert`; the choice
+of layers as in Sanh et al. 2019, section 2, and its training code's extraction script.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_RENAMES = {
+    "bert.embeddings": "distilbert.embeddings",
+    "bert.encoder.layer": "distilbert.transformer.layer",
+    "attention.self.query": "attention.q_lin",
+    "attention.self.key": "attention.k_lin",
+    "attention.self.value": "attention.v_lin",
+    "attention.output.dense": "attention.out_lin",
+    "attention.output.LayerNorm": "sa_layer_norm",
+    "intermediate.dense": "ffn.lin1",
+    "output.dense": "ffn.lin2",
+    "output.LayerNorm": "output_layer_norm",
+    "cls.predictions.transform.dense": "vocab_transform",
+    "cls.predictions.transform.LayerNorm": "vocab_layer_norm",
+    "cls.predictions.decoder": "vocab_projector",
+    "cls.predictions.bias": "vocab_projector.bias",
+}
+_LEFT_OUT = (
+    "bert.pooler.",
+    "cls.seq_relationship.",
+    "token_type_embeddings",
+    "position_ids",
+)
+_LAYER = re.compile(r"(\.layer\.)(\d+)(\.)")
+
+
+def distilbert_name(bert_name: str) -> str:
+    """The name that a weight of `BertForMaskedLM` has in `DistilBertForMaskedLM`.
+
+    >>> distilbert_name("bert.encoder.layer.3.attention.self.query.weight")
+    'distilbert.transformer.layer.3.attention.q_lin.weight'
+    """
+    for old, new in _RENAMES.items():
+        bert_name = bert_name.replace(old, new)
+    return bert_name
+
+
+def bert_to_distilbert(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Re-lay a `BertForMaskedLM` state dict as one of `DistilBertForMaskedLM`, layer for layer.
+
+    Position embeddings (512, dim) take up token-type row 0; pooler, next-sentence head and the
+    other token-type row are dropped. Returns new tensors only where numbers change.
+
+    Raises `KeyError` when the state is not a BERT's.
+    """
+    moved = {
+        distilbert_name(name): tensor
+        for name, tensor in state.items()
+        if not any(part in name for part in _LEFT_OUT)
+    }
+    positions = "distilbert.embeddings.position_embeddings.weight"
+    moved[positions] = (
+        moved[positions] + state["bert.embeddings.token_type_embeddings.weight"][0]
+    )
+    return moved
+
+
+def count_layers(state: Mapping[str, object]) -> int:
+    """How many transformer layers a BERT or DistilBERT state dict holds."""
+    return len({match[2] for name in state if (match := _LAYER.search(name))})
+
+
+def choose_layers(
+    state: Mapping[str, torch.Tensor], layers: Sequence[int]
+) -> dict[str, torch.Tensor]:
+    """Keep these layers, in this order, renumbered from 0; everything else stays.
+
+    >>> sorted(choose_layers({"x.layer.0.w": 1, "x.layer.4.w": 5, "y": 9}, [4]))
+    ['x.layer.0.w', 'y']
+
+    Raises `ValueError` when a layer is asked for that the state does not have.
+    """
+    there = {int(match[2]) for name in state if (match := _LAYER.search(name))}
+    missing = [layer for layer in layers if layer not in there]
+    if missing or not layers:
+        raise ValueError(
+            f"layers {list(layers)} asked for, but this model has layers {sorted(there)}"
+        )
+    kept = {name: tensor for name, tensor in state.items() if not _LAYER.search(name)}
+    for new, old in enumerate(layers):
+        for name, tensor in state.items():
+            match = _LAYER.search(name)
+            if match and int(match[2]) == old:
+                kept[_LAYER.sub(rf"\g<1>{new}\g<3>", name, count=1)] = tensor
+    return kept
+
+
+def spread(n_layers: int) -> list[int]:
+    """Half of the layers, evenly from the first to the last: the original's choice of twelve.
+
+    >>> spread(12), spread(6)
+    ([0, 2, 4, 7, 9, 11], [0, 2, 5])
+    """
+    half = n_layers // 2
+    return [round(i * (n_layers - 1) / (half - 1)) for i in range(half)]
