@@ -251,7 +251,7 @@ def heads(
 ) -> None:
     """Fine-tune every head, teacher and student; a second call goes on."""
     from helpers.data.tasks import TASKS
-    from helpers.training import results as room
+    from helpers.training import head_results as room
 
     quiet_and_offline(profile)
     names = tasks or tuple(TASKS)
@@ -306,7 +306,8 @@ def fine_tune(
 ) -> None:  # fmt: skip
     """Train HEAD on the rows of FILE, keep the best epoch in OUTPUT.
 
-    HEAD: classification, multilabel, regression, similarity, tokens, questions, choices.
+    HEAD: classification, multilabel, regression, similarity, tokens, questions,
+    choices.
     """
     from helpers import checkpoints
     from helpers.data import own, splits

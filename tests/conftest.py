@@ -33,7 +33,9 @@ def cache_home(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def progress_bars():
-    """Every test begins with the bars of `datasets` on, whatever the one before turned off."""
+    """Every test begins with the bars of `datasets` on, whatever the one before turned
+    off.
+    """
     import datasets
 
     datasets.enable_progress_bars()
@@ -66,7 +68,9 @@ def distilbert_model():
 
 @pytest.fixture(scope="module")
 def recorded(request):
-    """The values that the committed notebook, a test module's `NOTEBOOK`, left behind."""
+    """The values that the committed notebook, a test module's `NOTEBOOK`, left
+    behind.
+    """
     import nbformat
 
     from helpers.core.session import RECORD_MIME
@@ -125,5 +129,7 @@ def workbook(tmp_path):
 
 
 def title_of(ax) -> str:
-    """The title of a matplotlib axes: the style sheet, where it is applied, puts it on the left."""
+    """The title of a matplotlib axes: the style sheet, where it is applied, puts it on
+    the left.
+    """
     return ax.get_title(loc="left") or ax.get_title()

@@ -1,4 +1,6 @@
-"""Attention as arrays: the same as brute force, as the library's, and blind to padding."""
+"""Attention as arrays: the same as brute force, as the library's, and blind to
+padding.
+"""
 
 import itertools
 import math
@@ -8,8 +10,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from helpers.attention import maps as attention
-from helpers.attention import patterns as numbers
+from helpers.attention import maps, patterns
 from helpers.core.errors import WorkbookError
 
 TEXTS = [
@@ -40,7 +41,8 @@ def random_weights(*shape, real=None):
     return weights / np.maximum(weights.sum(-1, keepdims=True), 1e-30)
 
 
-# --- arithmetic -----------------------------------------------------------------------------------
+# --- arithmetic
+# -----------------------------------------------------------------------------------
 
 
 def test_entropy_counts_bits_and_takes_nothing_for_zero():
@@ -50,8 +52,8 @@ def test_entropy_counts_bits_and_takes_nothing_for_zero():
     expected = [
         -sum(w * math.log2(w) for w in row if w > 0) for row in rows.reshape(-1, 4)
     ]
-    assert np.allclose(numbers.entropy(rows).ravel(), expected)
-    assert numbers.entropy(rows)[0, 0, :2].tolist() == [0, 2]
+    assert np.allclose(patterns.entropy(rows).ravel(), expected)
+    assert patterns.entropy(rows)[0, 0, :2].tolist() == [0, 2]
 
 
 def test_rollout_multiplies_the_layers_with_their_residuals():
@@ -70,10 +72,10 @@ def test_rollout_multiplies_the_layers_with_their_residuals():
                 for i in range(5)
             ]
         )
-    assert np.allclose(numbers.rollout(weights), expected)
-    assert np.allclose(numbers.rollout(weights).sum(-1), 1)
+    assert np.allclose(patterns.rollout(weights), expected)
+    assert np.allclose(patterns.rollout(weights).sum(-1), 1)
     identity = np.broadcast_to(np.eye(5), (3, 2, 5, 5))
-    assert np.array_equal(numbers.rollout(identity), np.eye(5))
+    assert np.array_equal(patterns.rollout(identity), np.eye(5))
 
 
 IDS = np.array([[CLS, 7, 8, 7, SEP, 8, 9, SEP], [CLS, 9, 9, SEP, PAD, PAD, PAD, PAD]])
@@ -101,12 +103,12 @@ def counts(name, row, query, key):
 
 def found():
     marks = {"[CLS]": CLS, "[SEP]": SEP}
-    return numbers.places(IDS, REAL, [PAD, CLS, SEP], marks, SIDES)
+    return patterns.places(IDS, REAL, [PAD, CLS, SEP], marks, SIDES)
 
 
 def test_patterns_are_those_of_plain_loops():
     weights = random_weights(2, 2, 3, 8, 8, real=REAL)  # (layers, B, heads, S, S)
-    measured = numbers.patterns(weights, found(), REAL)
+    measured = patterns.patterns(weights, found(), REAL)
     assert list(measured) == [*PATTERNS, "other text"]
     for name, pattern in measured.items():
         total, chance, tokens = np.zeros((2, 3)), 0.0, 0
@@ -124,15 +126,15 @@ def test_patterns_are_those_of_plain_loops():
 def test_even_attention_is_at_chance_in_every_pattern():
     even = np.ones((1, 2, 1, 8, 8)) * (REAL[:, None, :, None] & REAL[:, None, None, :])
     even = even / np.maximum(even.sum(-1, keepdims=True), 1)
-    for pattern in numbers.patterns(even, found(), REAL).values():
+    for pattern in patterns.patterns(even, found(), REAL).values():
         assert pattern.times_chance == pytest.approx(1)
 
 
 def test_a_pattern_that_cannot_be_is_left_out():
-    one = numbers.places(
+    one = patterns.places(
         np.array([[CLS, 7, SEP]]), np.ones((1, 3)), [CLS, SEP], {"[CLS]": CLS}
     )
-    measured = numbers.patterns(random_weights(1, 1, 1, 3, 3), one, np.ones((1, 3)))
+    measured = patterns.patterns(random_weights(1, 1, 1, 3, 3), one, np.ones((1, 3)))
     assert list(measured) == ["itself", "[CLS]"]
 
 
@@ -146,33 +148,34 @@ def test_layers_are_compared_by_the_jensen_shannon_distance():
             for b, q in zip(*np.nonzero(REAL), strict=True)
         ]
         expected[t, s] = 1 - np.mean([jensenshannon(p, q, base=2) for p, q in rows])
-    alike = numbers.resemblance(teacher, student)
+    alike = patterns.resemblance(teacher, student)
     assert np.allclose(alike, expected, atol=1e-7)
     assert alike[1, 0] == 1
     assert alike[:, 0].argmax() == 1
     with pytest.raises(ValueError, match="not the same batch"):
-        numbers.resemblance(teacher, student[..., :7, :7])
+        patterns.resemblance(teacher, student[..., :7, :7])
 
 
 def test_cka_is_blind_to_turning_and_scale():
     rng = np.random.default_rng(1)
     one, other = rng.normal(size=(40, 6)), rng.normal(size=(40, 9))
     turn, _ = np.linalg.qr(rng.normal(size=(6, 6)))
-    assert numbers.cka(one, 3 * one @ turn + 5) == pytest.approx(1)
+    assert patterns.cka(one, 3 * one @ turn + 5) == pytest.approx(1)
     centre = np.eye(40) - 1 / 40  # the definition, by Gram matrices
     k, m = (centre @ x @ x.T @ centre for x in (one, other))
     hsic = (k * m).sum() / math.sqrt((k * k).sum() * (m * m).sum())
-    assert numbers.cka(one, other) == pytest.approx(hsic)
-    assert numbers.cka(one, other) < 0.5
+    assert patterns.cka(one, other) == pytest.approx(hsic)
+    assert patterns.cka(one, other) < 0.5
     with pytest.raises(ValueError, match="same tokens"):
-        numbers.cka(one, other[:39])
+        patterns.cka(one, other[:39])
 
 
-# --- models ---------------------------------------------------------------------------------------
+# --- models
+# ---------------------------------------------------------------------------------------
 
 
 def test_maps_are_the_librarys_and_rows_sum_to_one(model, batch):
-    weights = attention.maps(model, batch)
+    weights = maps.maps(model, batch)
     real = batch["attention_mask"].bool()
     layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
     assert weights.shape == (layers, 3, heads, *real.shape[1:], *real.shape[1:])
@@ -183,7 +186,7 @@ def test_maps_are_the_librarys_and_rows_sum_to_one(model, batch):
     assert not weights.permute(0, 1, 4, 2, 3)[:, ~real].any(), (
         "a padded key is not looked at"
     )
-    with attention.eager(model), torch.no_grad():
+    with maps.eager(model), torch.no_grad():
         own = model(**fitting(model, batch), output_attentions=True).attentions
     for b, length in enumerate(real.sum(1).tolist()):
         expected = torch.stack(own)[:, b, :, :length, :length]
@@ -199,9 +202,7 @@ def fitting(model, batch):
 
 
 def test_the_bare_encoder_gives_the_same(model, batch):
-    assert torch.equal(
-        attention.maps(model, batch), attention.maps(model.base_model, batch)
-    )
+    assert torch.equal(maps.maps(model, batch), maps.maps(model.base_model, batch))
 
 
 def test_the_model_is_left_as_it_was(model, batch):
@@ -210,33 +211,33 @@ def test_the_model_is_left_as_it_was(model, batch):
     model.train()
     frozen = next(m for m in model.modules() if isinstance(m, torch.nn.Dropout)).eval()
     try:
-        again = [attention.maps(model, batch) for _ in range(2)]
+        again = [maps.maps(model, batch) for _ in range(2)]
         assert torch.equal(*again), "dropout was on"
         assert model.training
         assert not frozen.training
     finally:
         model.eval()
-    with pytest.raises(ValueError, match=r"^eager$"), attention.eager(model):
+    with pytest.raises(ValueError, match=r"^eager$"), maps.eager(model):
         raise ValueError(model.config._attn_implementation)
     assert model.config._attn_implementation == implementation
 
 
 def test_by_hand_is_the_same_to_a_millionth(model, batch):
-    weights = attention.maps(model, batch)
+    weights = maps.maps(model, batch)
     for layer, expected in enumerate(weights):
-        assert (attention.by_hand(model, batch, layer) - expected).abs().max() < 1e-6
+        assert (maps.by_hand(model, batch, layer) - expected).abs().max() < 1e-6
     with pytest.raises(WorkbookError, match=rf"no layer {len(weights)}: .* 0 to"):
-        attention.by_hand(model, batch, len(weights))
+        maps.by_hand(model, batch, len(weights))
 
 
 def test_padding_changes_nothing(model, tokenizer, batch):
-    weights, vectors = attention.maps(model, batch), attention.hidden(model, batch)
+    weights, vectors = maps.maps(model, batch), maps.hidden(model, batch)
     done = 0
     for b, text in enumerate(TEXTS):
-        alone = attention.read(model, tokenizer, text)
+        alone = maps.read(model, tokenizer, text)
         size = len(alone.tokens)
         assert np.allclose(weights[:, b, :, :size, :size], alone.weights, atol=1e-5)
-        own = attention.hidden(model, tokenizer(text, return_tensors="pt"))
+        own = maps.hidden(model, tokenizer(text, return_tensors="pt"))
         assert torch.allclose(vectors[:, done : done + size], own, atol=1e-4)
         done += size
     assert vectors.shape == (1 + len(weights), done, model.config.hidden_size)
@@ -246,7 +247,7 @@ def test_hidden_ends_with_what_the_encoder_gives(model, batch):
     with torch.no_grad():
         last = model.base_model(**fitting(model, batch)).last_hidden_state
     kept = last[batch["attention_mask"].bool()]
-    assert torch.allclose(attention.hidden(model, batch)[-1], kept, atol=1e-5)
+    assert torch.allclose(maps.hidden(model, batch)[-1], kept, atol=1e-5)
 
 
 @torch.no_grad()
@@ -254,7 +255,7 @@ def test_a_head_that_is_ablated_is_a_slice_of_zero_weights(model, batch):
     given, size = fitting(model, batch), model.config.hidden_size // 12
     intact = model(**given).logits
     gone = {0: [3], model.config.num_hidden_layers - 1: [0, 11]}
-    with attention.without_heads(model, gone):
+    with maps.without_heads(model, gone):
         ablated = model(**given).logits
     assert torch.equal(model(**given).logits, intact), "a hook is left behind"
     weights, state = model.state_dict(), {}
@@ -273,9 +274,9 @@ def test_a_head_that_is_ablated_is_a_slice_of_zero_weights(model, batch):
 
 
 def test_heads_above_the_ablated_ones_see_it_and_those_below_do_not(model, batch):
-    intact = attention.maps(model, batch)
-    with attention.without_heads(model, {1: range(12)}):
-        ablated = attention.maps(model, batch)
+    intact = maps.maps(model, batch)
+    with maps.without_heads(model, {1: range(12)}):
+        ablated = maps.maps(model, batch)
     assert torch.equal(ablated[:2], intact[:2]), (
         "weights are made before the output is silenced"
     )
@@ -286,7 +287,7 @@ def test_ablation_leaves_no_hook_when_something_raises(model):
     before = hooks(model)
     with (
         pytest.raises(ValueError, match=f"^{before + 1}$"),
-        attention.without_heads(model, {0: [1]}),
+        maps.without_heads(model, {0: [1]}),
     ):
         raise ValueError(hooks(model))
     for wrong, message in (
@@ -296,7 +297,7 @@ def test_ablation_leaves_no_hook_when_something_raises(model):
     ):
         with (
             pytest.raises(WorkbookError, match=message),
-            attention.without_heads(model, wrong),
+            maps.without_heads(model, wrong),
         ):
             pass
     assert hooks(model) == before
@@ -309,19 +310,17 @@ def hooks(model):
 
 
 def test_reading_a_sentence(model, tokenizer):
-    sentence = attention.read(model, tokenizer, "Hello, [world]!")
+    sentence = maps.read(model, tokenizer, "Hello, [world]!")
     assert sentence.tokens == ["[CLS]", "hello", ",", "[", "world", "]", "!", "[SEP]"]
     assert sentence.weights.shape[1:] == (12, 8, 8)
     assert sentence.second is None
-    assert (
-        len(attention.read(model, tokenizer, "word " * 50, max_length=20).tokens) == 20
-    )
+    assert len(maps.read(model, tokenizer, "word " * 50, max_length=20).tokens) == 20
 
 
 def test_reading_a_pair(bert_model, distilbert_model, tokenizer):
-    sentence = attention.read(bert_model, tokenizer, *PAIRS[0])
+    sentence = maps.read(bert_model, tokenizer, *PAIRS[0])
     assert sentence.tokens[: sentence.second] == ["[CLS]", "who", "spoke", "?", "[SEP]"]
-    typed = attention.maps(bert_model, tokenizer(*PAIRS[0], return_tensors="pt"))[:, 0]
+    typed = maps.maps(bert_model, tokenizer(*PAIRS[0], return_tensors="pt"))[:, 0]
     assert np.allclose(sentence.weights, typed, atol=1e-6), (
         "BERT is told which text is which"
     )
@@ -330,8 +329,8 @@ def test_reading_a_pair(bert_model, distilbert_model, tokenizer):
         for k, v in tokenizer(*PAIRS[0], return_tensors="pt").items()
         if "type" not in k
     }
-    assert not np.allclose(attention.maps(bert_model, untyped)[:, 0], typed, atol=1e-3)
-    assert attention.read(distilbert_model, tokenizer, *PAIRS[0]).second == 5
+    assert not np.allclose(maps.maps(bert_model, untyped)[:, 0], typed, atol=1e-3)
+    assert maps.read(distilbert_model, tokenizer, *PAIRS[0]).second == 5
 
 
 @pytest.mark.parametrize(
@@ -344,13 +343,13 @@ def test_reading_a_pair(bert_model, distilbert_model, tokenizer):
 )
 def test_a_text_without_a_word_is_refused(distilbert_model, tokenizer, texts, message):
     with pytest.raises(WorkbookError, match=message):
-        attention.read(distilbert_model, tokenizer, *texts)
+        maps.read(distilbert_model, tokenizer, *texts)
 
 
 def test_measuring_does_not_depend_on_the_batches(model, tokenizer):
     told = []
-    whole = attention.measure(model, tokenizer, TEXTS, progress=told.append)
-    single = attention.measure(model, tokenizer, TEXTS, batch_size=1)
+    whole = maps.measure(model, tokenizer, TEXTS, progress=told.append)
+    single = maps.measure(model, tokenizer, TEXTS, batch_size=1)
     assert told == [3]
     assert list(whole) == PATTERNS
     for name, pattern in whole.items():
@@ -366,7 +365,7 @@ def test_measuring_does_not_depend_on_the_batches(model, tokenizer):
 
 
 def test_some_head_attends_to_a_neighbour(bert_model, tokenizer):
-    measured = attention.measure(bert_model, tokenizer, TEXTS)
+    measured = maps.measure(bert_model, tokenizer, TEXTS)
     assert (
         measured["previous"].times_chance.max() > 5
         or measured["next"].times_chance.max() > 5
@@ -374,7 +373,7 @@ def test_some_head_attends_to_a_neighbour(bert_model, tokenizer):
 
 
 def test_pairs_have_another_text(bert_model, tokenizer):
-    other = attention.measure(bert_model, tokenizer, PAIRS)["other text"]
+    other = maps.measure(bert_model, tokenizer, PAIRS)["other text"]
     words = sum(len(tokenizer.tokenize(text)) for pair in PAIRS for text in pair)
     assert other.tokens == words
     assert other.weight.shape == (6, 12)
@@ -384,17 +383,17 @@ def test_wrong_input_gets_one_clear_line(
     distilbert_model, tokenizer, batch, monkeypatch
 ):
     with pytest.raises(WorkbookError, match="attention_mask"):
-        attention.maps(distilbert_model, {"input_ids": batch["input_ids"]})
+        maps.maps(distilbert_model, {"input_ids": batch["input_ids"]})
     with pytest.raises(
         WorkbookError, match="Linear is neither a BERT nor a DistilBERT"
     ):
-        attention.maps(torch.nn.Linear(2, 2), batch)
+        maps.maps(torch.nn.Linear(2, 2), batch)
     for texts in ([], ["one", ("a", "b")]):
         with pytest.raises(WorkbookError, match="all texts or all pairs"):
-            attention.measure(distilbert_model, tokenizer, texts)
+            maps.measure(distilbert_model, tokenizer, texts)
     # what SDPA does today, should "eager" ever be refused
     monkeypatch.setattr(
         distilbert_model.distilbert, "set_attn_implementation", lambda name: None
     )
     with pytest.raises(WorkbookError, match="gave no attention maps"):
-        attention.maps(distilbert_model, batch)
+        maps.maps(distilbert_model, batch)

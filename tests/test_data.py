@@ -1,4 +1,6 @@
-"""The sample sets are what their data sheet says: schema, offsets, balance, variety, no leaks."""
+"""The sample sets are what their data sheet says: schema, offsets, balance, variety, no
+leaks.
+"""
 
 import collections
 import json
@@ -29,7 +31,9 @@ def both(name):
 
 
 def once(name, split):
-    """The rows of a split; of `next` the longest context of each passage: it holds the others."""
+    """The rows of a split; of `next` the longest context of each passage: it holds the
+    others.
+    """
     longest = {}
     for row in ROWS[name][split]:
         key = row["id"].split("-")[0] if name == "next" else row["id"]

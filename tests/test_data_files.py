@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import data, own_files
+from helpers import data
 from helpers.core.errors import WorkbookError
 from helpers.data import schemas, tasks
 from helpers.data.conll import from_spans, to_bio
@@ -533,10 +533,6 @@ def test_whatever_is_put_in_a_file_the_answer_is_rows_or_one_line(name, head, dr
         except WorkbookError as error:
             assert name in str(error)  # noqa: PT017
             assert str(error).isprintable()  # noqa: PT017
-
-
-def test_the_notebook_still_finds_load():
-    assert own_files.load is load
 
 
 def test_a_task_takes_columns_label_names_and_encoding(file):

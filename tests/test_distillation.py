@@ -334,7 +334,8 @@ def test_the_comparison_of_steps_measures_all_four_cases(pair, tokenizer):
     for precision in ("fp32", "bf16"):
         for positions in ("all", "masked"):
             row = report[precision][positions]
-            # how much faster is for `make bench`, on a quiet machine: here others are at work
+            # how much faster is for `make bench`, on a quiet machine: here others are
+            # at work
             low, high = row["speedup_quartiles"]
             assert 0 < low <= row["speedup"] <= high
             assert row["memory_ratio"] > 0

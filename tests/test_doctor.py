@@ -1,7 +1,7 @@
 """The doctor sees what is wrong, says what to do, and changes nothing."""
 
 from helpers import doctor
-from helpers.checkpoints import weights as sources
+from helpers.checkpoints import weights
 from helpers.doctor import NOTE, OK, RED
 from helpers.flash_attention import flash
 
@@ -38,7 +38,7 @@ def test_what_is_to_be_mended_is_a_red_line_that_names_it(monkeypatch, tmp_path)
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("torch==1.0.0\nnot-installed==3\n")
     monkeypatch.setattr(doctor, "CONSTRAINTS", constraints)
-    monkeypatch.setattr(sources, "WEIGHTS_SHA256", "0" * 64)
+    monkeypatch.setattr(weights, "WEIGHTS_SHA256", "0" * 64)
     found = by_name()
     assert found["versions"].status == found["pocket checkpoints"].status == RED
     assert "(tested: 1.0.0)" in found["versions"].found

@@ -1,4 +1,6 @@
-"""Fine-tuning of each head: what the model is given, what is scored, what a run leaves behind."""
+"""Fine-tuning of each head: what the model is given, what is scored, what a run leaves
+behind.
+"""
 
 import json
 from dataclasses import replace
@@ -10,8 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 from helpers.checkpoints import bert, distilbert
 from helpers.core.errors import WorkbookError
 from helpers.data import schemas, tasks
-from helpers.training import finetuning
-from helpers.training import results as heads
+from helpers.training import finetuning, head_results
 from helpers.training.finetuning import RECIPES, Recipe
 
 SHORT = Recipe(epochs=1, learning_rate=1e-4, steps=2)
@@ -195,7 +196,7 @@ def test_every_task_has_a_recipe():
     assert RECIPES.keys() == tasks.TASKS.keys()
 
 
-# -- the table -------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def quick(monkeypatch):
         scores = {task.score: 0.5 + seed / 10, "loss": 1.0}
         return finetuning.Outcome(scores, 2.0 + seed, None, len(sets["train"]))
 
-    monkeypatch.setattr(heads, "fine_tune", fake)
+    monkeypatch.setattr(head_results, "fine_tune", fake)
     return asked
 
 
@@ -220,70 +221,70 @@ def test_a_table_goes_on_where_it_was_stopped(quick, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        heads.run(path, ["relation", "topic"], 2, done=stop)
+        head_results.run(path, ["relation", "topic"], 2, done=stop)
     assert len(json.loads(path.read_text())["runs"]) == 4
     first = list(quick)
-    heads.run(path, ["relation", "topic"], 2)
+    head_results.run(path, ["relation", "topic"], 2)
     assert quick[:4] == first
     assert len(quick) == 8  # nothing ran twice
     assert quick[1] == ("relation", "distilbert", 0)
 
 
 def test_the_summary_holds_means_and_what_the_student_keeps(quick, tmp_path):
-    report = heads.run(tmp_path / "heads.json", ["sentiment", "entities"], 3)
+    report = head_results.run(tmp_path / "heads.json", ["sentiment", "entities"], 3)
     for kind, score in (("distilbert", 0.3), ("bert", 0.6)):
         for seed in range(3):
             report["runs"][f"{kind}/entities/{seed}"]["scores"]["f1"] = score
-    rows = heads.summary(report)
+    rows = head_results.summary(report)
     assert list(rows) == ["sentiment", "entities"]
     assert rows["sentiment"]["bert"] == {
         "mean": pytest.approx(0.6), "runs": [0.5, 0.6, 0.7], "seconds": 3.0,
     }  # fmt: skip
     assert rows["entities"]["retention"] == pytest.approx(0.5)
     assert rows["entities"]["baseline"] == pytest.approx(0.536, abs=1e-3)
-    assert heads.retention(rows) == pytest.approx((0.6 + 0.3) / (0.6 + 0.6))
+    assert head_results.retention(rows) == pytest.approx((0.6 + 0.3) / (0.6 + 0.6))
 
 
 def test_runs_of_two_recipes_are_not_mixed(quick, tmp_path, monkeypatch):
     path = tmp_path / "heads.json"
-    heads.run(path, ["topic"], 1)
+    head_results.run(path, ["topic"], 1)
     monkeypatch.setitem(RECIPES, "topic", Recipe(epochs=1, learning_rate=1e-3))
     with pytest.raises(
         WorkbookError, match=r"heads\.json: bert/topic ran with another recipe"
     ):
-        heads.run(path, ["topic"], 2)
+        head_results.run(path, ["topic"], 2)
 
 
 def test_a_file_that_is_no_table_is_one_line(tmp_path):
     (tmp_path / "heads.json").write_text("nothing")
     with pytest.raises(WorkbookError, match=r"heads\.json: expected JSON"):
-        heads.load(tmp_path / "heads.json")
+        head_results.load(tmp_path / "heads.json")
     with pytest.raises(WorkbookError, match="`workbook heads` makes it"):
-        heads.load(tmp_path / "no.json")
+        head_results.load(tmp_path / "no.json")
 
 
 def test_a_learning_curve_takes_fewer_rows_and_other_ones_each_time(quick, tmp_path):
-    report = heads.run(tmp_path / "heads.json", ["sentiment"], 2)
-    assert heads.keys(["sentiment"], 1)[-3:] == [
+    report = head_results.run(tmp_path / "heads.json", ["sentiment"], 2)
+    assert head_results.keys(["sentiment"], 1)[-3:] == [
         "bert/sentiment@eighth/0", "bert/sentiment@quarter/0", "bert/sentiment@half/0",
     ]  # fmt: skip
-    assert heads.curve(report, "sentiment") == {
+    assert head_results.curve(report, "sentiment") == {
         rows: [0.5, 0.6] for rows in (78, 157, 315, 630)
     }
     rows = tasks.sample(tasks.task("sentiment"))["train"]
-    parts = [heads.fewer(rows, 78, seed)["text"][:] for seed in (0, 1)]
+    parts = [head_results.fewer(rows, 78, seed)["text"][:] for seed in (0, 1)]
     assert [len(set(part)) for part in parts] == [78, 78]
     assert parts[0] != parts[1]
 
 
 def test_figures_hold_the_stored_means_and_this_run(quick, tmp_path):
-    report = heads.run(tmp_path / "heads.json", ["entities"], 3)
-    found = heads.figures(report, "entities", live=0.42)
+    report = head_results.run(tmp_path / "heads.json", ["entities"], 3)
+    found = head_results.figures(report, "entities", live=0.42)
     assert found == {
         "bert": pytest.approx(0.6), "distilbert": pytest.approx(0.6),
         "baseline": pytest.approx(0.536, abs=1e-3), "live": 0.42,
     }  # fmt: skip
-    assert heads.figures(report, "entities", 0.4, "loss")["bert"] == 1.0
+    assert head_results.figures(report, "entities", 0.4, "loss")["bert"] == 1.0
 
 
 def test_what_is_kept_is_a_share_of_the_teachers_average():
@@ -299,7 +300,7 @@ def test_what_is_kept_is_a_share_of_the_teachers_average():
         "baseline": 0.2,
         "retention": 1.0,
     }
-    found = heads.kept({"topic": row, "stars": other}, {"topic": 0.72})
+    found = head_results.kept({"topic": row, "stars": other}, {"topic": 0.72})
     assert found == {
         "bert": 1.0, "distilbert": pytest.approx(1 / 1.2), "baseline": pytest.approx(0.5),
         "live": pytest.approx(0.9),
@@ -307,15 +308,15 @@ def test_what_is_kept_is_a_share_of_the_teachers_average():
 
 
 def test_the_spread_is_the_prediction_interval():
-    low, high = heads.spread([0.7, 0.72, 0.74])
+    low, high = head_results.spread([0.7, 0.72, 0.74])
     assert (low + high) / 2 == pytest.approx(0.72)
     assert high - 0.72 == pytest.approx(4.3027 * 0.02 * (4 / 3) ** 0.5, rel=1e-4)
-    assert heads.spread([0.5, 0.5])[1] > 0.5
+    assert head_results.spread([0.5, 0.5])[1] > 0.5
     with pytest.raises(ValueError, match="1 run says nothing"):
-        heads.spread([0.5])
+        head_results.spread([0.5])
 
 
-# -- what a task is learned from -------------------------------------------------------------------
+# -- what a task is learned from -------------------------------------------------------
 
 
 def test_smoke_takes_a_few_rows_and_classroom_all():

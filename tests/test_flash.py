@@ -1,4 +1,6 @@
-"""The table of back ends is found by trying, and says why each missing one is missing."""
+"""The table of back ends is found by trying, and says why each missing one is
+missing.
+"""
 
 import pytest
 import torch

@@ -8,8 +8,7 @@ from click.testing import CliRunner
 
 from helpers.cli import flash_bench as command
 from helpers.core.errors import WorkbookError
-from helpers.flash_attention import cost as attention_cost
-from helpers.flash_attention import flash_bench
+from helpers.flash_attention import cost, flash_bench
 
 PLAIN = [
     name
@@ -163,9 +162,9 @@ def test_the_same_lengths_are_drawn_each_time_and_from_both_sets():
 
 def test_operations_are_those_of_the_facts():
     for length, millions, share in ((128, 87, 0.027), (512, 94, 0.10)):
-        flops = attention_cost.model_flops([length], 6, **FULL_SIZE) / length / 1e6
+        flops = cost.model_flops([length], 6, **FULL_SIZE) / length / 1e6
         assert flops == pytest.approx(millions, abs=0.7)
-        assert attention_cost.attention_share(length, **FULL_SIZE) == pytest.approx(
+        assert cost.attention_share(length, **FULL_SIZE) == pytest.approx(
             share, abs=1e-3
         )
 
@@ -178,12 +177,12 @@ def test_operations_agree_with_torchs_own_counter():
     model = DistilBertModel._from_config(config, attn_implementation="eager").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(**flash_bench.padded_batch([10, 10, 10], "cpu"))
-    assert counter.get_total_flops() == attention_cost.model_flops([10] * 3, 2, 32, 64)
+    assert counter.get_total_flops() == cost.model_flops([10] * 3, 2, 32, 64)
 
 
 def test_bytes_are_those_of_real_tensors():
     scores = torch.empty(2, 3, 50, 50, dtype=torch.float16)
-    assert attention_cost.score_bytes(50, 2, 3, "float16") == scores.nbytes
-    assert attention_cost.state_bytes(50, 2, 12) == 4 * torch.empty(2, 50, 12).nbytes
-    assert attention_cost.tile_bytes(512, 1, 1) == (128 * 128 + 2 * 512) * 4
-    assert attention_cost.tile_bytes(40, 2, 3) == 6 * (40 * 40 + 2 * 40) * 4
+    assert cost.score_bytes(50, 2, 3, "float16") == scores.nbytes
+    assert cost.state_bytes(50, 2, 12) == 4 * torch.empty(2, 50, 12).nbytes
+    assert cost.tile_bytes(512, 1, 1) == (128 * 128 + 2 * 512) * 4
+    assert cost.tile_bytes(40, 2, 3) == 6 * (40 * 40 + 2 * 40) * 4

@@ -19,10 +19,8 @@ from helpers.checkpoints import base_tokenizer, bert, distilbert
 from helpers.core import session
 from helpers.core.errors import WorkbookError
 from helpers.data import tasks
-from helpers.question_answering import error_analysis as reading
-from helpers.question_answering import explorers, plots
-from helpers.training import finetuning, task_distillation
-from helpers.training import results as heads
+from helpers.question_answering import error_analysis, explorers, plots
+from helpers.training import finetuning, head_results, task_distillation
 from helpers.training.spans import Prediction, Span, answers
 from helpers.training.windows import answer_tokens, encode_questions, label_windows
 
@@ -41,12 +39,15 @@ def cell(start):
 
 
 def test_recorded_live_values_lie_within_the_stored_spread(recorded):
-    report = heads.load()
+    report = head_results.load()
     for name, score in (("questions_f1", "f1"), ("questions_em", "exact_match")):
-        row, runs = recorded[name], reading.stored_runs(report, score, heads.KINDS)
-        low, high = heads.spread(runs["distilbert"])
+        row, runs = (
+            recorded[name],
+            error_analysis.stored_runs(report, score, head_results.KINDS),
+        )
+        low, high = head_results.spread(runs["distilbert"])
         assert low <= row["live"] <= high, name
-        for kind in heads.KINDS:
+        for kind in head_results.KINDS:
             assert row[kind] == pytest.approx(sum(runs[kind]) / len(runs[kind]))
         assert row["baseline"] == pytest.approx(recorded["no_answer_share"])
 
@@ -113,7 +114,7 @@ def paragraph(number):
 
 def test_a_row_becomes_squads_json_and_comes_back(tmp_path):
     rows = tasks.sample(TASK)["train"].select(range(20))
-    pages = list(map(reading.squad_page, rows))
+    pages = list(map(error_analysis.squad_page, rows))
     for number, page in enumerate(pages):
         page["qas"][0]["id"] = str(number)
     sets = tasks.load(TASK, "classroom", write(tmp_path / "back.json", pages))
@@ -175,7 +176,7 @@ def test_live_distillation_on_request_at_smoke_size(capsys):
     sizes = {"train": 10, "test": 4}
     small = {name: sets[name].select(range(n)) for name, n in sizes.items()}
     names = cell("NAMES = ").partition("\n")[0]
-    space = {"report": heads.load(), "reading": reading, "plots": plots}
+    space = {"report": head_results.load(), "error_analysis": error_analysis, "plots": plots}
     space |= {"finetuning": finetuning, "explorers": explorers, "bert": bert}
     space |= {"task": TASK, "sets": small, "rows": small, "PROFILE": "smoke"}
     space |= {"source": distilbert("smoke"), "recipe": finetuning.recipe(TASK, "smoke")}
@@ -193,7 +194,7 @@ def test_live_distillation_on_request_at_smoke_size(capsys):
 def buried():
     sets = tasks.sample(TASK)
     shelf = list(dict.fromkeys(sets["train"]["context"]))[:3]
-    return reading.bury(sets["test"].select(range(8)), shelf)
+    return error_analysis.bury(sets["test"].select(range(8)), shelf)
 
 
 def test_buried_answers_stand_where_they_are_said_to(buried):
@@ -205,7 +206,7 @@ def test_buried_answers_stand_where_they_are_said_to(buried):
 
 
 def test_shares_of_cut_answers_by_hand(tokenizer, buried):
-    shares = reading.cut_shares(tokenizer, buried, [96, 128], (0, 24))
+    shares = error_analysis.cut_shares(tokenizer, buried, [96, 128], (0, 24))
     by_windows = ["windows that share 0 tokens", "windows that share 24 tokens"]
     assert list(shares) == ["truncation", *by_windows]
     gone, cut = [], {"truncation": "only_second", "max_length": 96}
@@ -220,13 +221,13 @@ def test_shares_of_cut_answers_by_hand(tokenizer, buried):
 
 def test_first_windows_are_what_truncation_leaves(tokenizer, buried):
     windows = encode_questions(tokenizer, *buried[:2], 96, 24)
-    first, numbers = reading.first_windows(windows)
+    first, numbers = error_analysis.first_windows(windows)
     pair = list(buried.questions), list(buried.contexts)
     cut = tokenizer(*pair, truncation="only_second", max_length=96)
     assert first.inputs["input_ids"] == cut["input_ids"]
     assert first.rows == list(range(8))
     assert numbers[0] == 0
-    spans = reading.reach(windows, 2)
+    spans = error_analysis.reach(windows, 2)
     assert len(spans) == windows.rows.count(2) > 2
     assert spans[0][0] == 0
     assert all(a[0] < b[0] < a[1] for a, b in itertools.pairwise(spans))
@@ -238,9 +239,11 @@ def test_faults_are_counted_right():
     for row, (i, j) in enumerate([(5, 3), (0, 6), (4, 39), (1, 5)]):
         starts[row, i], ends[row, j] = 9.0, 9.0
     allowed = (torch.arange(40) >= 3).expand(4, 40)
-    assert list(reading.faults(starts, ends, allowed).values()) == [1, 1, 1, 1]
+    assert list(error_analysis.faults(starts, ends, allowed).values()) == [1, 1, 1, 1]
     tables = (starts[1:], ends[1:], torch.ones_like(allowed)[1:], allowed[1:])
-    assert reading.outside(*tables) == 2  # all but (4, 39), too long: 4 to 4 ties
+    assert (
+        error_analysis.outside(*tables) == 2
+    )  # all but (4, 39), too long: 4 to 4 ties
 
 
 KINDS = [
@@ -255,17 +258,19 @@ KINDS = [
 
 def test_mistakes_have_kinds_thresholds_silence_and_questions_are_grouped():
     for said, golds, kind in KINDS:
-        assert reading.judge(said, golds) == kind
+        assert error_analysis.judge(said, golds) == kind
     null = Span("", 0, 0, 1.0, 0.2)  # one sure answer, one that is better left
     sure = Prediction("Ada", [Span("Ada", 0, 3, 4.0, 0.8)], null, -3.0)
     both = [sure, Prediction("", [Span("Paris", 4, 9, 0.5, 0.4)], null, 0.5)]
     golds = {0: ["Ada"], 1: []}
-    found = [reading.at_threshold(both, golds, t)["f1"] for t in (-4, -3, 0, 0.5)]
+    found = [
+        error_analysis.at_threshold(both, golds, t)["f1"] for t in (-4, -3, 0, 0.5)
+    ]
     assert found == [0.5, 1.0, 1.0, 0.5]
     asked = ["In which year, and how many?", "Whose is it?"]
-    grouped = reading.by_word(asked, both, list(golds.values()))
+    grouped = error_analysis.by_word(asked, both, list(golds.values()))
     assert grouped == {"which": [1.0], "whose": [1.0]}
-    assert reading.by_word(["Name it."], both[:1], [["Bob"]]) == {"other": [0.0]}
+    assert error_analysis.by_word(["Name it."], both[:1], [["Bob"]]) == {"other": [0.0]}
 
 
 # Pictures and the explorer

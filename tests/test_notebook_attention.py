@@ -12,8 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pictures import axes, widths, words, xs, ys
 from PIL import Image
 
-from helpers.attention import head_ablation, plots
-from helpers.attention import maps as attention
+from helpers.attention import head_ablation, maps, plots
 from helpers.attention.explorers import MapReader, head_explorer, shortened
 from helpers.attention.patterns import Pattern
 from helpers.checkpoints import bert, distilbert
@@ -99,7 +98,7 @@ def test_the_recipe_runs_alone(recipe, python, tmp_path, distilbert_model, token
         assert "the word that is looked at most:" in done.stdout
         Image.open(out / "attention.png").verify()
     saved = np.load(tmp_path / "student" / "attention.npy")
-    read = attention.read(distilbert_model, tokenizer, text)
+    read = maps.read(distilbert_model, tokenizer, text)
     assert np.abs(saved - read.weights).max() < 1e-5
 
 
@@ -133,7 +132,7 @@ def test_the_ablation_pictures_are_what_is_stored():
 
 @pytest.fixture(scope="module")
 def sentence(distilbert_model, tokenizer):
-    return attention.read(distilbert_model, tokenizer, TEXT)
+    return maps.read(distilbert_model, tokenizer, TEXT)
 
 
 def test_pictures_hold_what_they_are_given(sentence, distilbert_model, tokenizer):
@@ -151,7 +150,7 @@ def test_pictures_hold_what_they_are_given(sentence, distilbert_model, tokenizer
     assert np.allclose(layer.images[0].get_array(), most)
     assert list(map(int, words(layer.texts))) == places[most >= 0.2].tolist()
     # the neuron picture's bars are the weights
-    given = attention.neurons(distilbert_model, tokenizer, TEXT)
+    given = maps.neurons(distilbert_model, tokenizer, TEXT)
     query, keys = given.queries[1, 3, 4], given.keys[1, 3]
     want = given.sentence.weights[1, 3, 4]
     panels = axes(plots.neurons(query, keys, want, given.sentence.tokens, 4))

@@ -21,7 +21,7 @@ from helpers.core import session
 from helpers.core.errors import WorkbookError
 from helpers.multiple_choice import endings, plots
 from helpers.multiple_choice.explorers import Picker, ending_explorer, progress
-from helpers.training import results as heads
+from helpers.training import head_results
 
 NOTEBOOK = ROOT / "notebooks" / "08_multiple_choice.ipynb"
 TRAIN, TEST = (list(data.rows("endings", split)) for split in data.SPLITS)
@@ -39,8 +39,8 @@ def test_recorded_table_and_live_value(recorded):
     name = "towers" if recorded["towers_made_the_table"] else "reader"
     assert found["live"] == recorded["accuracies"][name]
     assert found["live"] > chance + 0.05
-    runs = heads.summary(heads.load())["endings"]["distilbert"]["runs"]
-    low, high = heads.spread(runs)
+    runs = head_results.summary(head_results.load())["endings"]["distilbert"]["runs"]
+    low, high = head_results.spread(runs)
     assert low <= found["live"] <= high
 
 

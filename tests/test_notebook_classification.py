@@ -1,4 +1,6 @@
-"""What is special to `05_sequence_classification`: its numbers, its pictures, its recipe."""
+"""What is special to `05_sequence_classification`: its numbers, its pictures, its
+recipe.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from helpers.data import rows, tasks
-from helpers.training import results as heads
+from helpers.training import head_results
 
 NOTEBOOK = (
     Path(__file__).parent.parent / "notebooks" / "05_sequence_classification.ipynb"
@@ -20,7 +22,7 @@ each = pytest.mark.parametrize("name", NAMES)
 
 @each
 def test_recorded_figures_are_the_stored_means(recorded, name):
-    stored = heads.summary(heads.load())[name]
+    stored = head_results.summary(head_results.load())[name]
     found = recorded[tasks.task(name).record]
     assert found["bert"] == pytest.approx(stored["bert"]["mean"])
     assert found["distilbert"] == pytest.approx(stored["distilbert"]["mean"])
@@ -29,7 +31,9 @@ def test_recorded_figures_are_the_stored_means(recorded, name):
 
 @each
 def test_the_live_value_lies_within_the_stored_spread(recorded, name):
-    low, high = heads.spread(heads.summary(heads.load())[name]["distilbert"]["runs"])
+    low, high = head_results.spread(
+        head_results.summary(head_results.load())[name]["distilbert"]["runs"]
+    )
     assert low <= recorded[tasks.task(name).record]["live"] <= high
 
 
@@ -38,12 +42,14 @@ def test_the_live_value_lies_within_the_stored_spread(recorded, name):
     [("topic", 0.8), ("aspects", 0.7), ("pairs", 0.72), ("stars", 0.55)],
 )
 def test_the_teacher_reaches_what_it_reached(name, least):
-    assert heads.summary(heads.load())[name]["bert"]["mean"] >= least
+    assert head_results.summary(head_results.load())[name]["bert"]["mean"] >= least
 
 
 def test_recorded_retention_is_that_of_the_table(recorded):
-    stored = heads.summary(heads.load())
-    assert recorded["retention"]["distilbert"] == pytest.approx(heads.retention(stored))
+    stored = head_results.summary(head_results.load())
+    assert recorded["retention"]["distilbert"] == pytest.approx(
+        head_results.retention(stored)
+    )
     assert 0.85 < recorded["retention"]["live"] < 1.05
     assert recorded["retention"]["baseline"] < recorded["retention"]["distilbert"]
 
@@ -65,7 +71,7 @@ def test_recorded_calibration_and_towers(recorded):
     assert 0.6 < recorded["untrained_towers"] < recorded["pairs_spearman"]["live"]
 
 
-# -- the recipe ------------------------------------------------------------------------------------
+# -- the recipe ------------------------------------------------------------------------
 
 
 def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
@@ -87,7 +93,7 @@ def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
     assert (out / "model.safetensors").exists()
 
 
-# -- the explorer ----------------------------------------------------------------------------------
+# -- the explorer ----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +146,7 @@ def test_the_text_changes_the_picture_and_stays_text(playground):
     assert "Write a sentence" in picture.value
 
 
-# -- pictures --------------------------------------------------------------------------------------
+# -- pictures --------------------------------------------------------------------------
 
 ROW = {
     "bert": {"mean": 0.8, "runs": [0.79, 0.81], "seconds": 60.0},

@@ -12,8 +12,7 @@ from pictures import axes, widths, words, xs, ys
 
 from helpers.core import session
 from helpers.core.errors import WorkbookError
-from helpers.distillation import objective, plots
-from helpers.distillation import student_log as shipped
+from helpers.distillation import objective, plots, student_log
 from helpers.distillation.exercises import hidden_loss, soft_loss
 from helpers.distillation.explorers import (
     LiveCurves,
@@ -103,16 +102,16 @@ def test_malformed_parameters_are_one_clear_line(name, value, line):
 
 def test_bad_files_of_the_shipped_student_are_named(monkeypatch, tmp_path):
     broken = tmp_path / "broken.jsonl"
-    monkeypatch.setattr(shipped, "LOG", broken)
-    monkeypatch.setattr(shipped, "TRANSFER", broken)
-    for read in (shipped.student_log, shipped.student_transfer):
+    monkeypatch.setattr(student_log, "LOG", broken)
+    monkeypatch.setattr(student_log, "TRANSFER", broken)
+    for read in (student_log.student_log, student_log.student_transfer):
         with pytest.raises(WorkbookError, match=r"broken\.jsonl is missing: restore"):
             read()
     broken.write_text('{"step": 1, "seconds": 2.0}\n{"step": 2,\n', encoding="utf8")
     with pytest.raises(WorkbookError, match="line 2: expected one JSON object"):
-        shipped.student_log()
+        student_log.student_log()
     with pytest.raises(WorkbookError, match="expected a JSON object with a 'summary'"):
-        shipped.student_transfer()
+        student_log.student_transfer()
 
 
 def test_soft_loss_and_hidden_loss_are_the_objectives():

@@ -1,4 +1,6 @@
-"""What is special to `10_flash_attention`: its numbers, its tiles, its explorer, its recipe."""
+"""What is special to `10_flash_attention`: its numbers, its tiles, its explorer, its
+recipe.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers.flash_attention import exercises as check
 from helpers.flash_attention.cost import score_bytes, tile_bytes
-from helpers.show import checks
+from helpers.show import exercises as checks
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "10_flash_attention.ipynb"
 

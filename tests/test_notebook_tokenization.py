@@ -1,4 +1,6 @@
-"""Notebook 01: its own WordPiece against the real one, and what its explorer does with HTML."""
+"""Notebook 01: its own WordPiece against the real one, and what its explorer does with
+HTML.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def _real_words(text: str) -> list[str]:
 
 @cache
 def _young() -> set[str]:
-    """Every character that Python's Unicode tables and the library's file differently."""
+    """Every character that Python's Unicode tables and the library's file
+    differently.
+    """
     characters = [
         chr(n) for n in range(sys.maxunicode + 1) if not 0xD800 <= n <= 0xDFFF
     ]

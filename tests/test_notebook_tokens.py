@@ -18,8 +18,7 @@ from helpers.checkpoints import base_tokenizer, distilbert
 from helpers.token_classification import exercises as check
 from helpers.token_classification import plots
 from helpers.token_classification.explorers import EntityReader, entity_explorer
-from helpers.training import entities
-from helpers.training import results as heads
+from helpers.training import entities, head_results
 from helpers.training.spans import align_labels, insides
 
 NOTEBOOK = ROOT / "notebooks" / "06_token_classification.ipynb"
@@ -32,11 +31,11 @@ TRAIN, TEST = (list(data.rows("entities", split)) for split in data.SPLITS)
 def test_recorded_scores(recorded):
     assert recorded["head_max_abs_diff"] < 1e-3
     assert recorded["loop_and_helper_agree"] is True
-    stored = heads.summary(heads.load())["entities"]
+    stored = head_results.summary(head_results.load())["entities"]
     figures, live = recorded["entity_f1"], recorded["live"]
     assert figures["bert"] == pytest.approx(stored["bert"]["mean"], abs=1e-6)
     for kind, name in (("distilbert", "student"), ("bert", "teacher")):
-        low, high = heads.spread(stored[kind]["runs"])
+        low, high = head_results.spread(stored[kind]["runs"])
         assert low <= live[name] <= high
     assert figures["live"] == live["student"] > figures["baseline"]
     assert live["teacher"] > 0.7
@@ -172,7 +171,7 @@ def test_by_kind_and_the_baseline_are_seqevals():
         assert list(row) == pytest.approx(theirs), kind
     told = [[r["tokens"] for r in TRAIN], [r["tags"] for r in TRAIN]]
     said = entities.window_tags(*told, [r["tokens"] for r in TEST])
-    stored = json.loads(heads.BASELINES.read_text(encoding="utf8"))["baselines"]
+    stored = json.loads(head_results.BASELINES.read_text(encoding="utf8"))["baselines"]
     score = f1_score([r["tags"] for r in TEST], said)
     assert score == pytest.approx(stored["entity_f1"], abs=0.015)
     lower, upper = ["a", "May"], ["A", "may"]  # without capitals the window sees none

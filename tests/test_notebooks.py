@@ -1,4 +1,6 @@
-"""Every committed notebook: its shape, its outputs, its exercises. See `design.md`'s rules."""
+"""Every committed notebook: its shape, its outputs, its exercises. See `design.md`'s
+rules.
+"""
 
 import ast
 import importlib
@@ -10,8 +12,8 @@ import pytest
 from conftest import ROOT
 
 from helpers.core import notebook_files
-from helpers.show import checks
-from helpers.show.checks import Exercise
+from helpers.show import exercises as checks
+from helpers.show.exercises import Exercise
 from helpers.show.widgets import FALLBACK, WIDGET_MIME
 
 PATHS = notebook_files.notebooks()
@@ -137,8 +139,8 @@ def exercises():
 
 def topic(name):
     source = "\n".join(cell.source for cell in code_cells(name))
-    module = re.search(r"from helpers\.checks import (\w+) as check", source)
-    return importlib.import_module(f"helpers.show.checks.{module[1]}")
+    module = re.search(r"from helpers\.(\w+) import exercises as check", source)
+    return importlib.import_module(f"helpers.{module[1]}.exercises")
 
 
 def solution(cell):

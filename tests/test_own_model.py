@@ -33,7 +33,9 @@ def few(name, count):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """One model a head, each of one short epoch or two: {head: (folder, sets, what was said)}."""
+    """One model a head, each of one short epoch or two: {head: (folder, sets, what was
+    said)}.
+    """
     found = {}
     for head, (name, count, _) in HEADS.items():
         sets, said = few(name, count), []
@@ -136,7 +138,7 @@ def test_a_long_training_is_foretold_with_what_would_fit():
     assert "--epochs 1 with 50% of the rows" in own_model.forecast(2, 3600, 3)
 
 
-# -- the two commands ------------------------------------------------------------------------------
+# -- the two commands ------------------------------------------------------------------
 
 
 def test_from_excels_csv_to_a_labelled_new_file(workbook, tmp_path):

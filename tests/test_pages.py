@@ -1,4 +1,6 @@
-"""The offline site: pages around the executed notebooks, headings, the search over them."""
+"""The offline site: pages around the executed notebooks, headings, the search over
+them.
+"""
 
 import html
 import json

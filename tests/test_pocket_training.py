@@ -1,4 +1,6 @@
-"""The scripts that made adapter and student still make them, and go on where they were stopped."""
+"""The scripts that made adapter and student still make them, and go on where they were
+stopped.
+"""
 
 import json
 import os

@@ -324,7 +324,9 @@ def test_a_parameter_is_of_its_kind_and_a_path_of_the_callers_folder(
 
 
 def without_network():
-    """What to put before a command so that it has none; nothing where that cannot be done."""
+    """What to put before a command so that it has none; nothing where that cannot be
+    done.
+    """
     cut = ["unshare", "-rn"]
     can = shutil.which("unshare") and subprocess.run([*cut, "true"]).returncode == 0
     return cut if can else []
@@ -332,7 +334,9 @@ def without_network():
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """The whole workbook in `smoke`, with no network, from a checkout that is read-only."""
+    """The whole workbook in `smoke`, with no network, from a checkout that is
+    read-only.
+    """
     checkout = tmp_path_factory.mktemp("checkout") / "workbook"
     left_out = shutil.ignore_patterns(".venv", ".git", "build", "__pycache__")
     shutil.copytree(ROOT, checkout, ignore=left_out)

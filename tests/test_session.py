@@ -88,7 +88,7 @@ def test_record_leaves_json_for_the_runner_and_a_table_for_the_reader(monkeypatc
 def test_importing_helpers_is_fast_and_brings_no_torch(python):
     code = (
         "import sys, time; began = time.process_time(); import helpers, helpers.core.session, "
-        "helpers.checkpoints, helpers.checkpoints.convert, helpers.show.checks, helpers.show.plots, helpers.show.widgets, "
+        "helpers.checkpoints, helpers.checkpoints.convert, helpers.show.exercises, helpers.show.plots, helpers.show.widgets, "
         "helpers.cli\n"
         "print(time.process_time() - began, 'torch' in sys.modules, 'transformers' in sys.modules)"
     )

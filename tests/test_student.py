@@ -1,4 +1,6 @@
-"""The shipped student: what it is made of, and that its data sheet says what was measured."""
+"""The shipped student: what it is made of, and that its data sheet says what was
+measured.
+"""
 
 import json
 import re
@@ -11,7 +13,7 @@ from safetensors.torch import load_file
 from helpers.checkpoints import POCKET, STUDENT, student_weights
 from helpers.core.errors import WorkbookError
 from helpers.data import passages
-from helpers.distillation import student_log as shipped
+from helpers.distillation import student_log
 from helpers.training.metrics import masked_accuracy
 
 SHEET = (POCKET / "README.md").read_text(encoding="utf8")
@@ -55,7 +57,7 @@ def test_it_fills_gaps_nearly_as_well_as_its_teacher(
 
 
 def test_its_log_reaches_from_the_first_step_to_the_last():
-    lines = shipped.student_log()
+    lines = student_log.student_log()
     steps = [line["step"] for line in lines]
     assert steps == sorted(steps)
     examined = [line for line in lines if "eval_masked_accuracy" in line]
@@ -75,19 +77,19 @@ def test_a_turn_is_where_the_training_changed_not_where_it_was_lengthened(
         {"after_step": 900, "cosine": 100.0, "steps": 2000, "decay_steps": 100},
         {"after_step": 1500, "cosine": 100.0, "steps": 2000, "clean": 0.4},
     ]
-    monkeypatch.setattr(shipped, "RUN", tmp_path / "student_run.json")
-    shipped.RUN.write_text(json.dumps({"starts": starts}))
-    assert shipped.student_turns() == [750, 1500]
-    shipped.RUN.write_text("[]")
+    monkeypatch.setattr(student_log, "RUN", tmp_path / "student_run.json")
+    student_log.RUN.write_text(json.dumps({"starts": starts}))
+    assert student_log.student_turns() == [750, 1500]
+    student_log.RUN.write_text("[]")
     with pytest.raises(
         WorkbookError, match=r"student_run\.json: expected a JSON object"
     ):
-        shipped.student_turns()
+        student_log.student_turns()
 
 
 def test_measured_retention_is_what_was_wanted_of_a_student():
     assert stored("masked_words.json")["held_out"]["retention"] >= 0.92
-    assert shipped.student_transfer()["retention"] >= 0.92
+    assert student_log.student_transfer()["retention"] >= 0.92
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,9 @@ def test_no_stored_file_speaks_of_the_machine_it_was_made_on(name):
 
 
 def figures(heading):
-    """The rows of the first table below `heading` in the data sheet, as lists of cells."""
+    """The rows of the first table below `heading` in the data sheet, as lists of
+    cells.
+    """
     table = SHEET.split(heading, 1)[1].split("\n\n| ", 1)[1].split("\n\n", 1)[0]
     rows = [
         [c.strip(" *") for c in line.strip("| ").split("|")]

@@ -16,8 +16,7 @@ from transformers import (
 from helpers.checkpoints import bert, distilbert
 from helpers.core.errors import WorkbookError
 from helpers.data import tasks
-from helpers.training import finetuning, task_distillation
-from helpers.training import results as heads
+from helpers.training import finetuning, head_results, task_distillation
 from helpers.training.finetuning import Outcome, Recipe, fine_tune
 from helpers.training.task_distillation import (
     answer_distillation_loss,
@@ -205,8 +204,8 @@ def test_who_may_teach(sets, teacher, plain):
 
 def test_a_distilled_run_has_the_teacher_of_its_seed(monkeypatch, tmp_path):
     last = ["distilled/questions/0", "distilled/questions/1"]
-    assert heads.keys(["topic", "questions", "endings"], 2)[-2:] == last
-    plain = heads.keys(["topic", "stars"], 3)
+    assert head_results.keys(["topic", "questions", "endings"], 2)[-2:] == last
+    plain = head_results.keys(["topic", "stars"], 3)
     assert not any(key.startswith("distilled") for key in plain)
     asked = []
 
@@ -221,20 +220,24 @@ def test_a_distilled_run_has_the_teacher_of_its_seed(monkeypatch, tmp_path):
         asked.append((teacher, checkpoint.rsplit("/", 1)[-1].split("-")[1], seed))
         return Outcome({"f1": 0.41 + seed / 100, "exact_match": 0.31}, 3.0, None, None)
 
-    monkeypatch.setattr(heads, "fine_tune", fake)
+    monkeypatch.setattr(head_results, "fine_tune", fake)
     monkeypatch.setattr(task_distillation, "distil", taught)
     path = tmp_path / "heads.json"
-    report = heads.run(path, ["questions"], 2)
+    report = head_results.run(path, ["questions"], 2)
     learned = [(f"bert of seed {seed}", "distilbert", seed) for seed in (0, 1)]
     assert asked[-2:] == learned
     assert asked.count(("bert", 0)) == 1  # not trained anew
     del report["runs"]["distilled/questions/1"]
     path.write_text(json.dumps(report))
-    report = heads.run(path, ["questions"], 2)
+    report = head_results.run(path, ["questions"], 2)
     assert asked[-2:] == [("bert", 1), learned[1]]  # another process has no teacher yet
-    rows = heads.summary(report)
+    rows = head_results.summary(report)
     row = {"mean": pytest.approx(0.415), "runs": [0.41, 0.42], "seconds": 3.0}
     assert rows["questions"]["distilled"] == row
-    assert rows["questions"]["retention"] == heads.retention(rows) == pytest.approx(0.8)
-    figures = heads.figures(report, "questions", 0.4)
+    assert (
+        rows["questions"]["retention"]
+        == head_results.retention(rows)
+        == pytest.approx(0.8)
+    )
+    figures = head_results.figures(report, "questions", 0.4)
     assert set(figures) == {"bert", "distilbert", "baseline", "live"}

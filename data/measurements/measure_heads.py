@@ -4,10 +4,11 @@
     python data/measurements/measure_heads.py run --runs build/heads --task topic --task stars
     python data/measurements/measure_heads.py table --runs build/heads
 
-`choose` tries recipes on a quarter of the training rows, held back; `run` fine-tunes with the
-recipes of `helpers/training/finetuning.py`; both write a file a run into the folder and skip what is there,
-so that they can be stopped, and several can run side by side on tasks of their own. `table` puts
-the runs into `heads.json`, with means and 95% intervals over rows and seeds.
+`choose` tries recipes on a quarter of the training rows, held back; `run` fine-tunes
+with the recipes of `helpers/training/finetuning.py`; both write a file a run into the
+folder and skip what is there, so that they can be stopped, and several can run side by
+side on tasks of their own. `table` puts the runs into `heads.json`, with means and 95%
+intervals over rows and seeds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from helpers.core.session import quiet_and_offline
 from helpers.data import tasks
 from helpers.data.splits import fewer
 from helpers.training import baselines, evidence, finetuning
-from helpers.training.results import SHARES
+from helpers.training.head_results import SHARES
 
 STORED = Path(__file__).with_name("heads.json")
 KINDS = (
@@ -48,12 +49,16 @@ MATCHING = ("questions", "next", "endings")  # two texts are matched within one 
 
 
 def source(kind: str) -> Any:
-    """The teacher is the pocket BERT in DistilBERT's class: the same function, one code."""
+    """The teacher is the pocket BERT in DistilBERT's class: the same function, one
+    code.
+    """
     return distilbert(layers=6 if kind == "bert" else 3)
 
 
 def keys(names: list[str]) -> list[str]:
-    """`kind/task/seed` of all runs, seed by seed; then learning curves; then task distillation."""
+    """`kind/task/seed` of all runs, seed by seed; then learning curves; then task
+    distillation.
+    """
     found = []
     for seed in range(max(SEEDS.values())):
         there = [name for name in names if seed < SEEDS.get(name, 3)]
@@ -66,7 +71,9 @@ def keys(names: list[str]) -> list[str]:
 
 
 def one_run(key: str) -> dict[str, Any]:
-    """Scores of every split but "train", what each row added to them, seconds, the recipe."""
+    """Scores of every split but "train", what each row added to them, seconds, the
+    recipe.
+    """
     kind, name, seed = key.split("/")
     name, _, share = name.partition("@")
     task, number = tasks.task(name), int(seed)
@@ -222,7 +229,9 @@ def main() -> None:
 @folder_option
 @task_option
 def choose(runs: Path, names: tuple[str, ...]) -> None:
-    """Try learning rates and epochs on held-back training rows, for teacher and student."""
+    """Try learning rates and epochs on held-back training rows, for teacher and
+    student.
+    """
     todo = [
         f"{n}/{k}/{r}" for n in names or tasks.TASKS for k in RATES for r in RATES[k]
     ]

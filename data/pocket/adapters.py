@@ -1,8 +1,9 @@
 """Low-rank adapters (LoRA) to train: a few numbers beside frozen weights.
 
-A frozen linear layer `y = W x + b` gets a thin side road, `y = W x + b + B (A x)`, with `A` of
-shape (rank, in) and `B` of shape (out, rank). Only `A` and `B` learn; `helpers.checkpoints.lora.merge` folds
-them into the weights afterwards. (The library peft unties the word embeddings on the way.)
+A frozen linear layer `y = W x + b` gets a thin side road, `y = W x + b + B (A x)`, with
+`A` of shape (rank, in) and `B` of shape (out, rank). Only `A` and `B` learn;
+`helpers.checkpoints.lora.merge` folds them into the weights afterwards. (The library
+peft unties the word embeddings on the way.)
 
 Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
 """
@@ -41,7 +42,9 @@ class LoRALinear(nn.Module):
 
 
 def attach(module: nn.Module, rank: int) -> int:
-    """Replace every `nn.Linear` below `module` by a `LoRALinear`; returns how many there were."""
+    """Replace every `nn.Linear` below `module` by a `LoRALinear`; returns how many
+    there were.
+    """
     found = 0
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):
@@ -54,7 +57,9 @@ def attach(module: nn.Module, rank: int) -> int:
 
 @contextlib.contextmanager
 def disabled(module: nn.Module) -> Iterator[None]:
-    """Inside this block the adapters are switched off: the model is the one it started as."""
+    """Inside this block the adapters are switched off: the model is the one it started
+    as.
+    """
     layers = [m for m in module.modules() if isinstance(m, LoRALinear)]
     for layer in layers:
         layer.enabled = False

@@ -1,7 +1,9 @@
-"""Training that takes a budget of minutes, can be stopped, and goes on: adapter and student.
+"""Training that takes a budget of minutes, can be stopped, and goes on: adapter and
+student.
 
-`train_adapter.py` and `train_student.py` say what learns and from which loss; how texts become
-batches, how the learning rate follows the clock and how a run is kept stand here.
+`train_adapter.py` and `train_student.py` say what learns and from which loss; how texts
+become batches, how the learning rate follows the clock and how a run is kept stand
+here.
 """
 
 from __future__ import annotations
@@ -38,10 +40,11 @@ def read_chunks(
     length: int,
     repeat: dict[str, int] | None = None,
 ) -> tuple[list[list[int]], dict[str, list]]:
-    """Cut every text into pieces of at most `length` ids; the last 4% of each file is held out.
+    """Cut every text into pieces of at most `length` ids; the last 4% of each file is
+    held out.
 
-    Returns (training pieces, {file name: held-out pieces}). `repeat` says how often a file's
-    pieces come in an epoch.
+    Returns (training pieces, {file name: held-out pieces}). `repeat` says how often a
+    file's pieces come in an epoch.
     """
     train, held_out = [], {}
     for file, lines in read_texts(patterns).items():
@@ -52,7 +55,9 @@ def read_chunks(
 
 
 def opened(texts: Any, tokenizer: Any, length: int, repeat: dict[str, int]) -> tuple:
-    """(training sequences, {file name: held-out pieces}), or one line on what is wrong."""
+    """(training sequences, {file name: held-out pieces}), or one line on what is
+    wrong.
+    """
     try:
         pieces, held_out = read_chunks(list(texts), tokenizer, length, repeat)
         return Sequences.of(pieces), held_out
@@ -63,7 +68,9 @@ def opened(texts: Any, tokenizer: Any, length: int, repeat: dict[str, int]) -> t
 def held_out_scores(
     model: nn.Module, tokenizer: Any, held_out: dict, limit: int = 48
 ) -> dict:
-    """Masked accuracy of each text's first `limit` held-out pieces, and over all of them."""
+    """Masked accuracy of each text's first `limit` held-out pieces, and over all of
+    them.
+    """
     by_text = {
         name: masked_accuracy_of_ids(model, tokenizer, pieces[:limit], seed=1)
         for name, pieces in held_out.items()
@@ -83,7 +90,9 @@ def held_out_scores(
 def batches(
     sequences: Sequences, collate: Masking, tokens: int, seed: int
 ) -> Iterator[dict]:
-    """For ever: batches of like length, about so many `tokens` each, in an order of their own."""
+    """For ever: batches of like length, about so many `tokens` each, in an order of
+    their own.
+    """
     for epoch in range(seed, 1_000_000):
         sequences.epoch, order = epoch, random.Random(epoch)
         rows = list(range(len(sequences)))
@@ -174,7 +183,8 @@ class Run:
     def train(
         self, losses: Losses, stream: Iterator[dict], look: Callable, every: float
     ) -> None:
-        """Steps until the minutes are used up; every so many minutes a checkpoint and a `look`.
+        """Steps until the minutes are used up; every so many minutes a checkpoint and a
+        `look`.
 
         `look` writes what is shipped and returns figures for the log.
         """

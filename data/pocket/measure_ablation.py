@@ -1,14 +1,16 @@
-"""What each loss, the start from the teacher, and the teacher itself are worth to a student.
+"""What each loss, the start from the teacher, and the teacher itself are worth to a
+student.
 
     python data/pocket/measure_ablation.py run --runs build/ablation \\
         --texts ../shared/corpora/modern
     python data/pocket/measure_ablation.py table --runs build/ablation
 
-Six students of one size, on the same batches in the same order: with all three losses, without
-each of them, from random weights, and with no teacher at all (which goes on for longer, since its
-steps are cheaper). Each is asked for held-out words as it learns and is fine-tuned on two small
-tasks afterwards. `run` writes a file a run and skips what is there; `table` puts them into
-`data/measurements/ablation.json`, with the paired differences to the first student, seed by seed.
+Six students of one size, on the same batches in the same order: with all three losses,
+without each of them, from random weights, and with no teacher at all (which goes on for
+longer, since its steps are cheaper). Each is asked for held-out words as it learns and
+is fine-tuned on two small tasks afterwards. `run` writes a file a run and skips what is
+there; `table` puts them into `data/measurements/ablation.json`, with the paired
+differences to the first student, seed by seed.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ class Bench:
         return {"masked_accuracy": found["accuracy"], "loss": found["loss"]}
 
     def student(self, arm: str, seed: int) -> Any:
-        """A fresh student; its embeddings are the teacher's and frozen, or random and learn."""
+        """A fresh student; its embeddings are the teacher's and frozen, or random and
+        learn.
+        """
         torch.manual_seed(seed)
         if ARMS[arm].random_start:
             return random_student(self.teacher, len(LAYERS), dropout=0.0).to(DEVICE)
@@ -75,7 +79,9 @@ class Bench:
         return student
 
     def run(self, arm: str, seed: int) -> dict[str, Any]:
-        """Train and score one student: its curve, and its transfer after the common steps."""
+        """Train and score one student: its curve, and its transfer after the common
+        steps.
+        """
         student = self.student(arm, seed)
         weights = {**ARMS[arm].weights, "every_layer": 0.0}
         losses = losses_of(student, self.teacher, LAYERS, weights)
@@ -141,7 +147,9 @@ def paired(runs: dict[str, Any], arm: str) -> dict[str, dict[str, float]]:
 
 
 def interval(values: list[float]) -> dict[str, float]:
-    """The mean of paired differences, and how far a 95% t-interval reaches to either side."""
+    """The mean of paired differences, and how far a 95% t-interval reaches to either
+    side.
+    """
     from scipy.stats import t
 
     reach = (
@@ -165,7 +173,9 @@ def main() -> None:
     "--texts", multiple=True, required=True, help="*.txt, a paragraph a line; again."
 )
 def run(runs: Path, texts: tuple[str, ...]) -> None:
-    """Train and score every student that has no file yet; first the teacher is scored."""
+    """Train and score every student that has no file yet; first the teacher is
+    scored.
+    """
     bench = Bench(texts)
     todo = [(arm, seed) for seed in range(SEEDS) for arm in ("teacher", *ARMS)]
     with click.progressbar(todo, label="students", show_pos=True, show_eta=True) as bar:

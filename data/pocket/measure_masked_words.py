@@ -3,9 +3,10 @@
     python data/pocket/measure_masked_words.py --texts ../shared/corpora \\
         --output data/pocket/masked_words.json
 
-Masked accuracy (15% of the tokens, 80/10/10) on the last 4% of each training text, which training
-never saw, and on the workbook's own test passages; for the unadapted encoder, the adapted one,
-which is the teacher, and its student. Then the five likeliest words for twenty sentences.
+Masked accuracy (15% of the tokens, 80/10/10) on the last 4% of each training text,
+which training never saw, and on the workbook's own test passages; for the unadapted
+encoder, the adapted one, which is the teacher, and its student. Then the five likeliest
+words for twenty sentences.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def guesses(model, tokenizer, text: str) -> list[str]:
 def held_out_texts(folder: Path, tokenizer) -> dict[str, list[str]]:
     """The pieces of each file that no training read, as text.
 
-    The last 4% of a file's *pieces* were held out, and adapter and student read pieces of other
-    lengths: the first tenth of what one left out may have been read by the other.
+    The last 4% of a file's *pieces* were held out, and adapter and student read pieces
+    of other lengths: the first tenth of what one left out may have been read by the
+    other.
     """
     _, held_out = read_chunks([str(folder)], tokenizer, 96)
     return {
@@ -85,7 +87,9 @@ def held_out_texts(folder: Path, tokenizer) -> dict[str, list[str]]:
     "--adapter", type=click.Path(exists=True, path_type=Path), help="Default: shipped."
 )
 def main(texts: Path, output: Path, adapter: Path | None) -> None:
-    """Measure masked accuracy before and after the adapter and of the student; ask twenty texts."""
+    """Measure masked accuracy before and after the adapter and of the student; ask
+    twenty texts.
+    """
     tokenizer, unadapted, adapted = base_tokenizer(), base_bert(), base_bert()
     adapted.load_state_dict(pocket_bert_state(load_file(adapter) if adapter else None))
     student = DistilBertForMaskedLM.from_pretrained(distilbert()).eval()

@@ -4,13 +4,13 @@
     python data/pocket/measure_transfer.py --real ../shared/real --student \\
         --output data/pocket/student_transfer.json
 
-The first compares the unadapted encoder with the adapted one, the second the teacher with its
-student. `--real` holds two public sets in their usual files: the sentence polarity set
-(`rt-polarity.pos`, `.neg`, Latin-1) and WNUT-17 (`wnut17-train.conll`, `wnut17-dev.conll`). For
-each seed both encoders are fine-tuned on the same 1,000 film-review sentences, and on the same 300
-WNUT sentences that hold an entity, in the same order; scores are accuracy on 2,000 other review
-sentences and entity F1 on the WNUT development set. Finished runs are kept: the same command goes
-on.
+The first compares the unadapted encoder with the adapted one, the second the teacher
+with its student. `--real` holds two public sets in their usual files: the sentence
+polarity set (`rt-polarity.pos`, `.neg`, Latin-1) and WNUT-17 (`wnut17-train.conll`,
+`wnut17-dev.conll`). For each seed both encoders are fine-tuned on the same 1,000
+film-review sentences, and on the same 300 WNUT sentences that hold an entity, in the
+same order; scores are accuracy on 2,000 other review sentences and entity F1 on the
+WNUT development set. Finished runs are kept: the same command goes on.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ TASKS = ("reviews", "entities")
 
 
 def reviews(folder: Path, seed: int) -> DatasetDict:
-    """1,000 training and 2,000 test sentences with their label, another draw for each seed."""
+    """1,000 training and 2,000 test sentences with their label, another draw for each
+    seed.
+    """
     rows = [
         {"text": line, "label": label}
         for label, name in enumerate(("rt-polarity.neg", "rt-polarity.pos"))
@@ -123,7 +125,8 @@ def seeds_of(runs: dict, prefix: str) -> dict[str, float]:
 
 
 def summary(runs: dict, first: str, second: str) -> dict:
-    """For each task the mean and the runs of both encoders, and how the second compares.
+    """For each task the mean and the runs of both encoders, and how the second
+    compares.
 
     `points` is the paired difference times 100, `retention` the ratio of the means.
     """

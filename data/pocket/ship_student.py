@@ -2,7 +2,8 @@
 
     python data/pocket/ship_student.py build/student
 
-The run is one of `workbook distill --freeze-embeddings`; the README beside this file has the call.
+The run is one of `workbook distill --freeze-embeddings`; the README beside this file
+has the call.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from helpers.checkpoints import POCKET, STUDENT, student_weights
 @click.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def main(run: Path) -> None:
-    """Ship the student in the folder RUN: its layers and head in fp16, its log and settings."""
+    """Ship the student in the folder RUN: its layers and head in fp16, its log and
+    settings.
+    """
     save_file(student_weights(load_file(run / "model.safetensors")), STUDENT)
     shutil.copyfile(run / "log.jsonl", POCKET / "student_log.jsonl")
     settings = json.loads((run / "run.json").read_text(encoding="utf8"))

@@ -3,14 +3,15 @@
     python data/pocket/train_adapter.py --texts ../shared/corpora \\
         --texts ../shared/corpora/modern --output build/adapter --minutes 60
 
-Two things at once. On *masked* text the model learns to fill the gaps. On *clean* text it is held
-to what the unadapted encoder says, layer by layer, by a cosine loss: otherwise it forgets, and
-fine-tunes worse afterwards (the README beside this file shows by how much). Trained: LoRA on the
-encoder's linear layers, the head's transform and bias, and the one embedding row of [MASK].
+Two things at once. On *masked* text the model learns to fill the gaps. On *clean* text
+it is held to what the unadapted encoder says, layer by layer, by a cosine loss:
+otherwise it forgets, and fine-tunes worse afterwards (the README beside this file shows
+by how much). Trained: LoRA on the encoder's linear layers, the head's transform and
+bias, and the one embedding row of [MASK].
 
-It starts from the adapter that ships, or from nothing with `--rank`. Stop it whenever you like:
-the same command goes on from its last checkpoint until its minutes are used up. Runs on a GPU
-where there is one.
+It starts from the adapter that ships, or from nothing with `--rank`. Stop it whenever
+you like: the same command goes on from its last checkpoint until its minutes are used
+up. Runs on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ class AdapterModel(nn.Module):
         )
 
     def losses(self, input_ids, attention_mask, labels) -> dict[str, torch.Tensor]:
-        """The two losses, and masked accuracy, of a batch; rows without a label are clean."""
+        """The two losses, and masked accuracy, of a batch; rows without a label are
+        clean.
+        """
         hidden_states = self.encode(input_ids, attention_mask)
         wanted = labels != -100
         logits, answers = self.logits(hidden_states[-1][wanted]).float(), labels[wanted]
@@ -117,7 +120,8 @@ class AdapterModel(nn.Module):
             ).mean()
             for h, o in zip(hidden_states[1:], originals[1:], strict=True)
         ]
-        # the last layer is what a task head reads: it counts as much as the others together
+        # the last layer is what a task head reads: it counts as much as the others
+        # together
         return (torch.stack(gaps[:-1]).mean() + gaps[-1]) / 2
 
     def adapter(self) -> dict[str, torch.Tensor]:

@@ -1,10 +1,12 @@
-"""Fine-tune one of the models that ship ready-made, as a difference small enough to ship.
+"""Fine-tune one of the models that ship ready-made, as a difference small enough to
+ship.
 
     python data/pocket/train_head.py entities
 
-Low-rank adapters on the encoder's linear layers and the task's head learn; all else stays. What
-learned goes to `heads/TASK.safetensors`, in fp16; `heads/index.json` gets its hash, its recipe and
-the score on the test rows of the model as it will be built from that file.
+Low-rank adapters on the encoder's linear layers and the task's head learn; all else
+stays. What learned goes to `heads/TASK.safetensors`, in fp16; `heads/index.json` gets
+its hash, its recipe and the score on the test rows of the model as it will be built
+from that file.
 """
 
 from __future__ import annotations

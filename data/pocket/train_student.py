@@ -3,11 +3,12 @@
     python data/pocket/train_student.py --texts ../shared/corpora \\
         --texts ../shared/corpora/modern --output build/student --minutes 25
 
-Three of the teacher's six layers, its embeddings and its head, then the triple loss. A part of the
-sequences stays clean: only the cosine loss learns from those, and fine-tuning reads such text. Two
-variants that were tried can be switched on: `--every-layer` also compares the hidden states of the
-first kept layers with the teacher's layers that they came from, `--segments` makes of half of the
-clean sequences pairs, [CLS] first [SEP] second [SEP].
+Three of the teacher's six layers, its embeddings and its head, then the triple loss. A
+part of the sequences stays clean: only the cosine loss learns from those, and
+fine-tuning reads such text. Two variants that were tried can be switched on:
+`--every-layer` also compares the hidden states of the first kept layers with the
+teacher's layers that they came from, `--segments` makes of half of the clean sequences
+pairs, [CLS] first [SEP] second [SEP].
 
 The same command goes on from its last checkpoint until its minutes are used up.
 """
@@ -42,7 +43,9 @@ TEMPERATURE = 2.0
 
 
 class Segments(Masking):
-    """As `Masking`, and half of the clean rows become two segments, cut at a random place."""
+    """As `Masking`, and half of the clean rows become two segments, cut at a random
+    place.
+    """
 
     def __call__(self, items):
         rows = [dict(item) for item in items]

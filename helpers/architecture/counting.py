@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 def part_of(name: str) -> str:
-    """The part of a `BertModel` or `DistilBertModel` that the parameter `name` belongs to.
+    """The part of a `BertModel` or `DistilBertModel` that the parameter `name` belongs
+    to.
 
     >>> part_of("encoder.layer.3.attention.self.key.bias")
     'layer 3 attention'
@@ -26,7 +27,8 @@ def part_of(name: str) -> str:
 
 
 def count_parts(model: PreTrainedModel) -> Counter[str]:
-    """{part: number of parameters} of a `BertModel` or `DistilBertModel`, input side first.
+    """{part: number of parameters} of a `BertModel` or `DistilBertModel`, input side
+    first.
 
     Works on the `meta` device too.
     """
@@ -37,7 +39,9 @@ def count_parts(model: PreTrainedModel) -> Counter[str]:
 
 
 def counts_table(counts: Mapping[str, Mapping[str, int]]) -> dict[str, list[int]]:
-    """{part: parameters in each model}, with all layers of a model added up, and the total."""
+    """{part: parameters in each model}, with all layers of a model added up, and the
+    total.
+    """
     table: dict[str, list[int]] = {}
     for column, parts in enumerate(counts.values()):
         for part, count in parts.items():

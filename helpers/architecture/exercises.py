@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from helpers.show.checks import Exercise
+from helpers.show.exercises import Exercise
 
 
 def _layer(dim: int, hidden_dim: int) -> int:
@@ -65,7 +65,9 @@ size_reduction = Exercise(
 
 
 class _Tensors(Sequence):
-    """Pairs of q (S, d) and k (S, d), made when they are asked for: torch loads slowly."""
+    """Pairs of q (S, d) and k (S, d), made when they are asked for: torch loads
+    slowly.
+    """
 
     def __len__(self) -> int:
         return 3
@@ -116,7 +118,9 @@ attention_weights = Exercise(
 def _renumber(
     state: dict, layers: list, number: str = "new", others: bool = True
 ) -> dict:
-    """The right answer, and with `number` or `others` changed, two of the wrong ones."""
+    """The right answer, and with `number` or `others` changed, two of the wrong
+    ones.
+    """
     kept = {}
     for name, value in state.items():
         pieces = name.split(".")

@@ -1,4 +1,6 @@
-"""The explorer of `02_architecture`: switch layers off and see what the model still knows."""
+"""The explorer of `02_architecture`: switch layers off and see what the model still
+knows.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,11 @@ NO_LAYERS = (
 
 
 class LayerTrial:
-    """Builds a student for a choice of layers, measures it once, and remembers the result.
+    """Builds a student for a choice of layers, measures it once, and remembers the
+    result.
 
-    `build` takes a list of layer numbers and gives a masked language model; `texts` are the
-    passages for the masked accuracy (few, so that an answer comes at once).
+    `build` takes a list of layer numbers and gives a masked language model; `texts` are
+    the passages for the masked accuracy (few, so that an answer comes at once).
     """
 
     def __init__(
@@ -41,9 +44,11 @@ class LayerTrial:
         self._latest: tuple[tuple[int, ...], PreTrainedModel] | None = None
 
     def figure(self, layers: Sequence[int], text: str) -> Figure:
-        """The picture for these layers and a `text` with one or more [MASK] (the first counts).
+        """The picture for these layers and a `text` with one or more [MASK] (the first
+        counts).
 
-        Raises `WorkbookError` without a layer, or without [MASK] within the model's length.
+        Raises `WorkbookError` without a layer, or without [MASK] within the model's
+        length.
         """
         from helpers.architecture.plots import chosen_layers
 
@@ -68,7 +73,9 @@ class LayerTrial:
         return self._accuracy[key]
 
     def answers(self, layers: Sequence[int], text: str) -> list[tuple[str, float]]:
-        """The five likeliest pieces at the first [MASK] and their probabilities, best first."""
+        """The five likeliest pieces at the first [MASK] and their probabilities, best
+        first.
+        """
         import torch
 
         key = (tuple(layers), text)
@@ -108,7 +115,8 @@ def page(trial: LayerTrial, layers: Sequence[int], text: str) -> str:
 
 
 def layer_chooser(trial: LayerTrial, chosen: Sequence[int], text: str) -> VBox:
-    """One button per layer and a box for the sentence; `chosen` layers are on at the start.
+    """One button per layer and a box for the sentence; `chosen` layers are on at the
+    start.
 
     Children: the row of buttons, the text box, and the picture as HTML.
     """

@@ -1,4 +1,6 @@
-"""Pictures for `02_architecture`: where the parameters sit, one block, and layers taken out."""
+"""Pictures for `02_architecture`: where the parameters sit, one block, and layers taken
+out.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,8 @@ def _stack(ax: Axes, row: int, parts: Mapping[str, int]) -> None:
 
 
 def stacks(bert_layers: int, kept: Sequence[int]) -> Figure:
-    """BERT and DistilBERT side by side; what is taken away is drawn as a dashed outline.
+    """BERT and DistilBERT side by side; what is taken away is drawn as a dashed
+    outline.
 
     `kept` names the BERT layers that DistilBERT starts from.
     """
@@ -171,8 +174,8 @@ def _arrow(
 def block_diagram(length: int, heads: int, dim: int, hidden_dim: int) -> Figure:
     """One DistilBERT block from top to bottom, every step with the shape that it gives.
 
-    Left the attention half, right the feed-forward half; the bent arrows are the residual
-    connections. B is 1.
+    Left the attention half, right the feed-forward half; the bent arrows are the
+    residual connections. B is 1.
     """
     each, rows = dim // heads, f"(1, {length}, {dim})"
     cut = f"(1, {heads}, {length}, {each})"
@@ -207,7 +210,9 @@ def block_diagram(length: int, heads: int, dim: int, hidden_dim: int) -> Figure:
 def _column(
     ax: Axes, left: float, steps: Sequence[tuple[str, str, str]], title: str
 ) -> None:
-    """Boxes from top to bottom; the residual runs from the first to the one called "add"."""
+    """Boxes from top to bottom; the residual runs from the first to the one called
+    "add".
+    """
     from matplotlib.patches import FancyBboxPatch
 
     ax.text(left, 0.75, title, weight="bold", fontsize=11)
@@ -229,7 +234,9 @@ def _column(
 def attention_maps(
     maps: Mapping[str, Sequence[Sequence[float]]], tokens: Sequence[str]
 ) -> Figure:
-    """Attention weights (S, S) side by side on one colour scale; rows look at columns."""
+    """Attention weights (S, S) side by side on one colour scale; rows look at
+    columns.
+    """
     fig, axes = figure(8, 4.3, ncols=len(maps), squeeze=False, sharey=True)
     highest = max(max(map(max, weights)) for weights in maps.values())
     for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
@@ -247,10 +254,11 @@ def attention_maps(
 def layer_differences(
     differences: Mapping[str, Sequence[float]], step: float
 ) -> Figure:
-    """Largest absolute difference of hidden states after the embeddings and after each layer.
+    """Largest absolute difference of hidden states after the embeddings and after each
+    layer.
 
-    `differences` maps a way of moving the weights to one number per hidden state; `step`, what
-    one rounding amounts to, is drawn as a line.
+    `differences` maps a way of moving the weights to one number per hidden state;
+    `step`, what one rounding amounts to, is drawn as a line.
     """
     fig, ax = figure(8, 3.4)
     looks = ((GREEN, "o"), (RED, "s"), (BLUE, "^"))
@@ -285,8 +293,9 @@ def layer_choices(
 ) -> Figure:
     """Which layers were kept (squares) and what was left of the masked accuracy (bars).
 
-    `rows` maps a name to its layers (None: random weights) and its accuracy in [0, 1]; thin lines
-    are two standard errors for `targets` hidden tokens; `floor` is a named accuracy to beat.
+    `rows` maps a name to its layers (None: random weights) and its accuracy in [0, 1];
+    thin lines are two standard errors for `targets` hidden tokens; `floor` is a named
+    accuracy to beat.
     """
     fig, (grid, bars) = figure(
         8, 1.4 + 0.42 * len(rows), ncols=2, sharey=True, width_ratios=(1.1, 2)
@@ -344,10 +353,11 @@ def chosen_layers(
     answers: Mapping[str, Sequence[tuple[str, float]]],
     text: str,
 ) -> Figure:
-    """One choice of layers: what it keeps of the masked accuracy, and its top answers to `text`.
+    """One choice of layers: what it keeps of the masked accuracy, and its top answers
+    to `text`.
 
-    `accuracy` maps two names, the whole model's first, to shares in [0, 1]; `answers` maps the
-    same names to (piece, probability), best first.
+    `accuracy` maps two names, the whole model's first, to shares in [0, 1]; `answers`
+    maps the same names to (piece, probability), best first.
     """
     fig, (left, *rest) = figure(8, 3.4, ncols=3)
     left.barh(list(accuracy), list(accuracy.values()), height=0.55, color=(SKY, BLUE))

@@ -1,4 +1,6 @@
-"""Exercises of `09_attention_visualization`: the right answers and the likely mistakes."""
+"""Exercises of `09_attention_visualization`: the right answers and the likely
+mistakes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from helpers.show.checks import Drawn, Exercise
+from helpers.show.exercises import Drawn, Exercise
 
 _ROWS = [([0.5, 0.25, 0.25],), ([0.7, 0.1, 0.1, 0.1],), ([0.125, 0.0, 0.375, 0.5],)]
 
@@ -51,7 +53,9 @@ def _layers() -> list[tuple]:
 
 
 def _mixed(weights: Any) -> Any:
-    """One layer as rollout sees it, (S, S): heads averaged, half of it the token itself."""
+    """One layer as rollout sees it, (S, S): heads averaged, half of it the token
+    itself.
+    """
     import torch
 
     return (weights.mean(0) + torch.eye(weights.shape[-1])) / 2

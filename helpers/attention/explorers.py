@@ -1,4 +1,6 @@
-"""The explorer of `09_attention_visualization`: one head of one layer on any sentence."""
+"""The explorer of `09_attention_visualization`: one head of one layer on any
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,20 @@ LONGEST = 40  # tokens that still fit into one picture
 
 
 def shortened(tokenizer: Any, text: str, pieces: int = 24) -> str:
-    """The beginning of `text`, at most so many word pieces: what a map with its words can hold."""
+    """The beginning of `text`, at most so many word pieces: what a map with its words
+    can hold.
+    """
     found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ends = [end for _, end in found["offset_mapping"]]
     return text[: ends[pieces - 1]] if len(ends) > pieces else text
 
 
 class MapReader:
-    """Reads sentences with one of several models and draws single heads; remembers the latest.
+    """Reads sentences with one of several models and draws single heads; remembers the
+    latest.
 
-    `models` maps a name, such as "student", to a BERT or DistilBERT. A sentence may be a pair, its
-    texts parted by ` || `.
+    `models` maps a name, such as "student", to a BERT or DistilBERT. A sentence may be
+    a pair, its texts parted by ` || `.
     """
 
     def __init__(self, models: Mapping[str, Any], tokenizer: Any) -> None:
@@ -49,8 +54,8 @@ class MapReader:
     ) -> Figure:
         """The picture of one head; weights below `threshold` are hidden.
 
-        Raises `WorkbookError`, one friendly line, on a text without a word, or when the model has
-        no such layer or head.
+        Raises `WorkbookError`, one friendly line, on a text without a word, or when the
+        model has no such layer or head.
         """
         from helpers.attention.plots import one_head
 
@@ -97,10 +102,11 @@ def head_explorer(
     head: int,
     threshold: float = 0.1,
 ) -> VBox:
-    """A box for the sentence, buttons for the model, sliders for layer, head and threshold.
+    """A box for the sentence, buttons for the model, sliders for layer, head and
+    threshold.
 
-    Children: the text box, the buttons, the three sliders, and the picture as HTML. The sliders
-    reach as far as the largest model does.
+    Children: the text box, the buttons, the three sliders, and the picture as HTML. The
+    sliders reach as far as the largest model does.
     """
     from ipywidgets import FloatSlider, IntSlider, Text, ToggleButtons, VBox
 

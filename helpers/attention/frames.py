@@ -1,13 +1,15 @@
 """A page that bertviz made, as one frame that needs no network.
 
-Of what bertviz returns, the markup, the data and the program are kept, and the scripts that it
-takes from a CDN are left out. Program, data and the two libraries of `helpers/attention/vendor` are packed
-(gzip, base64) into the `srcdoc` of an `<iframe>`, which unpacks and runs them.
+Of what bertviz returns, the markup, the data and the program are kept, and the scripts
+that it takes from a CDN are left out. Program, data and the two libraries of
+`helpers/attention/vendor` are packed (gzip, base64) into the `srcdoc` of an `<iframe>`,
+which unpacks and runs them.
 
-Three things keep a text from being more than a text. bertviz never sees it: it is given numbered
-slots, which are filled in its data afterwards. The data pass no HTML parser: they are packed, their
-angle brackets and ampersands escaped. And the frame is sandboxed, under a content policy that
-forbids it every request, so it can neither reach the page around it nor anybody else.
+Three things keep a text from being more than a text. bertviz never sees it: it is given
+numbered slots, which are filled in its data afterwards. The data pass no HTML parser:
+they are packed, their angle brackets and ampersands escaped. And the frame is
+sandboxed, under a content policy that forbids it every request, so it can neither reach
+the page around it nor anybody else.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ VENDOR = Path(__file__).with_name("vendor")
 LIBRARIES = ("jquery-2.2.4.min.js", "d3-5.7.0.min.js")
 WIDTHS = {"head": 360, "model": 990, "neuron": 1050}  # pixels that a view wants
 
-# The frame covers the sentence above it; where frames are taken out (GitHub, a notebook that is not
-# trusted yet), the sentence is what remains, and no empty space below it.
+# The frame covers the sentence above it; where frames are taken out (GitHub, a notebook
+# that is not trusted yet), the sentence is what remains, and no empty space below it.
 _OUTSIDE = """<div style="margin:0.5em 0">
 <p style="height:3em;margin:0"><em>{title}. It is drawn where scripts may run: run this cell in
 JupyterLab, or trust the notebook. A still of it follows below.</em></p>
@@ -55,7 +57,8 @@ body {{ margin: 8px }} #vis {{ min-width: {width}px }} svg {{ overflow: visible 
 # what bertviz expects of require.js, once both libraries are there
 _SHIM = "window.requirejs = (names, run) => run(window.jQuery, window.d3);"
 
-# the parts of a pair, in bertviz's order, cut from the whole: sent along they would double it
+# the parts of a pair, in bertviz's order, cut from the whole: sent along they would
+# double it
 _PARTS = """{
   const params = window.bertviz_params, whole = params.attention, second = params.second;
   const spans = { all: [0], a: [0, second], b: [second] };
@@ -101,10 +104,12 @@ def frame(
     labels: dict[str, list[int]],
     height: float,
 ) -> str:
-    """HTML that draws `drawn`, what bertviz returned, with no network: a `<div>` with a frame.
+    """HTML that draws `drawn`, what bertviz returned, with no network: a `<div>` with a
+    frame.
 
-    `kind` is "head", "model" or "neuron", `tokens` the S true tokens, `second` where the second
-    text begins, `labels` the true numbers of `layers` and `heads`, `height` in pixels.
+    `kind` is "head", "model" or "neuron", `tokens` the S true tokens, `second` where
+    the second text begins, `labels` the true numbers of `layers` and `heads`, `height`
+    in pixels.
     """
     markup, params, program = take_apart(drawn)
     parts = params["attention"]  # a dict of parts, or a list of them
@@ -136,7 +141,8 @@ def frame(
 
 
 def take_apart(drawn: str) -> tuple[str, dict[str, Any], str]:
-    """bertviz's HTML as its markup, its data, and its program, which reads `bertviz_params`.
+    """bertviz's HTML as its markup, its data, and its program, which reads
+    `bertviz_params`.
 
     bertviz's random id becomes a constant: each view has a document of its own.
     """

@@ -1,12 +1,14 @@
 """What each attention head is worth: removed in turn, and many together.
 
-Two examinations, for teacher ("bert") and student ("distilbert"). *masked*: held-out passages with
-fixed gaps, asked of the masked language model. *entities*: the model fine-tuned to find entities,
-on the sample set's test sentences; several seeds. Every change is paired (the same gaps, the same
-sentences, before and after) and comes with its standard error. `workbook head-ablation` measures it
-all and keeps it in `data/measurements/head_ablation.json`.
+Two examinations, for teacher ("bert") and student ("distilbert"). *masked*: held-out
+passages with fixed gaps, asked of the masked language model. *entities*: the model
+fine-tuned to find entities, on the sample set's test sentences; several seeds. Every
+change is paired (the same gaps, the same sentences, before and after) and comes with
+its standard error. `workbook head-ablation` measures it all and keeps it in
+`data/measurements/head_ablation.json`.
 
-Source: Michel et al. 2019, "Are Sixteen Heads Really Better than One?" (arXiv:1905.10650).
+Source: Michel et al. 2019, "Are Sixteen Heads Really Better than One?"
+(arXiv:1905.10650).
 """
 
 from __future__ import annotations
@@ -69,8 +71,9 @@ def questions(
 ) -> Questions:
     """The gaps: every held-out passage, masked `MASKINGS` times with fixed seeds.
 
-    `half` 0 or 1 asks every second passage alone, so that heads can be chosen on one half and
-    judged on the other. `smoke` reads the whole sample corpus too, as the stored figures do.
+    `half` 0 or 1 asks every second passage alone, so that heads can be chosen on one
+    half and judged on the other. `smoke` reads the whole sample corpus too, as the
+    stored figures do.
     """
     texts = data.passages("full" if profile == "full" else "classroom", "test")
     batches, passage = [], []
@@ -88,11 +91,13 @@ def questions(
 def masked_change(
     model: Any, asked: Questions, before: Answers, heads: Heads
 ) -> dict[str, float]:
-    """What the gaps' answers lose without `heads`, against `before`, what `gaps.ask` gave with all.
+    """What the gaps' answers lose without `heads`, against `before`, what `gaps.ask`
+    gave with all.
 
-    Returns `change` in masked accuracy and `nats` in mean surprise, after minus before, each with
-    its standard error (gaps of one passage are not taken for independent: `clustered`), and
-    `ranked`, the nats on the passages of half 0 alone (NaN if they were not asked).
+    Returns `change` in masked accuracy and `nats` in mean surprise, after minus before,
+    each with its standard error (gaps of one passage are not taken for independent:
+    `clustered`), and `ranked`, the nats on the passages of half 0 alone (NaN if they
+    were not asked).
     """
     from helpers.attention.maps import without_heads
 
@@ -112,9 +117,11 @@ def masked_change(
 
 
 def clustered(values: np.ndarray, groups: np.ndarray) -> float:
-    """The standard error of the mean of `values` (N,), of which those of one group may be alike.
+    """The standard error of the mean of `values` (N,), of which those of one group may
+    be alike.
 
-    `groups` (N,): the number of each value's group. With a group a value it is the usual one.
+    `groups` (N,): the number of each value's group. With a group a value it is the
+    usual one.
 
     >>> round(clustered(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 2])), 4)
     0.5774
@@ -127,7 +134,9 @@ def clustered(values: np.ndarray, groups: np.ndarray) -> float:
 
 
 def entity_counts(trainer: Trainer, names: Sequence[str]) -> np.ndarray:
-    """Of each test sentence (N, 2): twice the entities found right; those said plus those true."""
+    """Of each test sentence (N, 2): twice the entities found right; those said plus
+    those true.
+    """
     from helpers.training.entities import found
 
     prediction = trainer.predict(trainer.eval_dataset)
@@ -155,7 +164,8 @@ def f1(counts: np.ndarray) -> float:
 
 
 def f1_change(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    """`change` of F1, after minus before, over the same sentences, and its standard `error`.
+    """`change` of F1, after minus before, over the same sentences, and its standard
+    `error`.
 
     By the delta method: how much F1 would move with each sentence, before and after.
     """
@@ -204,7 +214,9 @@ class _Masked:
         return {name: value for name, value in found.items() if name != "ranked"}
 
     def several(self, what: str) -> dict[int, list[int]]:
-        """The heads that "least 12", "random 12 0", "layer 3 one" or "layer 3 none" remove."""
+        """The heads that "least 12", "random 12 0", "layer 3 one" or "layer 3 none"
+        remove.
+        """
         order = by_importance(self.runs, self.kind, *self.layers_heads)
         kind, number, *more = what.split()
         if kind == "layer":
@@ -260,7 +272,9 @@ def shape(kind: str, profile: str = "classroom") -> tuple[int, int]:
 
 
 def keys(seeds: int, profile: str = "classroom") -> list[str]:
-    """`examination/kind/...` of a whole run, in its order: gaps first, then entities by seed."""
+    """`examination/kind/...` of a whole run, in its order: gaps first, then entities by
+    seed.
+    """
     found = []
     for kind in KINDS:
         layers, heads = shape(kind, profile)
@@ -294,8 +308,8 @@ def run(
 ) -> dict[str, Any]:
     """Measure what `path` does not hold yet; the file is rewritten after each key.
 
-    `done` is told each key as it is finished. Stopped and begun again, a tagger is fine-tuned once
-    more, with the same seed.
+    `done` is told each key as it is finished. Stopped and begun again, a tagger is
+    fine-tuned once more, with the same seed.
 
     Raises `WorkbookError` when the file was made with other settings.
     """
@@ -345,10 +359,12 @@ def load(path: Path = STORED) -> dict[str, Any]:
 def grid(
     report: Mapping[str, Any], examination: str, kind: str, score: str = "change"
 ) -> Grid:
-    """What removing each head changes in one examination; `score` "nats" for the surprise.
+    """What removing each head changes in one examination; `score` "nats" for the
+    surprise.
 
-    Entities: the mean over the stored seeds, with the seeds' usual error (their root mean square):
-    all are examined on the same sentences, so more seeds tell nothing about other sentences.
+    Entities: the mean over the stored seeds, with the seeds' usual error (their root
+    mean square): all are examined on the same sentences, so more seeds tell nothing
+    about other sentences.
 
     Raises `WorkbookError` when the report does not hold it all.
     """
@@ -367,7 +383,8 @@ def grid(
 
 
 def agreement(report: Mapping[str, Any], kind: str) -> float:
-    """How alike two fine-tunings lose by the same heads: the mean correlation of their changes.
+    """How alike two fine-tunings lose by the same heads: the mean correlation of their
+    changes.
 
     In [-1, 1], over the pairs of stored seeds; NaN when there are fewer than two.
     """
@@ -378,7 +395,9 @@ def agreement(report: Mapping[str, Any], kind: str) -> float:
 
 
 def seeds_of(report: Mapping[str, Any], kind: str) -> list[str]:
-    """The fine-tuned examinations that are stored whole, `entities/bert/0` and so on."""
+    """The fine-tuned examinations that are stored whole, `entities/bert/0` and so
+    on.
+    """
     runs = report["runs"]
     layers, heads = _stored_shape(report, kind)
     begun = sorted(
@@ -415,7 +434,9 @@ def _table(report: Mapping[str, Any], part: str, name: str) -> list[list[float]]
 def by_importance(
     runs: Mapping[str, Any], kind: str, layers: int, heads: int
 ) -> list[tuple[int, int]]:
-    """All (layer, head), the one that is missed least first, by the nats on half 0's passages."""
+    """All (layer, head), the one that is missed least first, by the nats on half 0's
+    passages.
+    """
     every = [(layer, head) for layer in range(layers) for head in range(heads)]
     return sorted(
         every, key=lambda at: runs[f"masked/{kind}/{at[0]}.{at[1]}"]["ranked"]
@@ -423,7 +444,8 @@ def by_importance(
 
 
 def curves(report: Mapping[str, Any], kind: str) -> dict[str, dict[int, float]]:
-    """{order: {heads removed together: masked accuracy}}, on the half that did not choose them.
+    """{order: {heads removed together: masked accuracy}}, on the half that did not
+    choose them.
 
     Orders are "least missed first" and "at random" (the mean of the stored orders).
     """
@@ -447,7 +469,9 @@ def curves(report: Mapping[str, Any], kind: str) -> dict[str, dict[int, float]]:
 def layers_without(
     report: Mapping[str, Any], kind: str
 ) -> dict[str, list[dict[str, float]]]:
-    """{"one", "none"}: for each layer, the stored row with the best head alone left, or none."""
+    """{"one", "none"}: for each layer, the stored row with the best head alone left, or
+    none.
+    """
     layers, _ = _stored_shape(report, kind)
     return {
         left: [report["runs"][f"masked/{kind}/layer {n} {left}"] for n in range(layers)]

@@ -1,8 +1,9 @@
 """Looking inside BERT and DistilBERT: attention as arrays, and heads switched off.
 
-What `transformers` hands out depends on how attention is computed: under SDPA, the default,
-`output_attentions=True` gives an empty tuple, and `head_mask` is ignored without a word. Here the
-model computes attention eagerly for as long as it is looked at, and heads are ablated by hooks.
+What `transformers` hands out depends on how attention is computed: under SDPA, the
+default, `output_attentions=True` gives an empty tuple, and `head_mask` is ignored
+without a word. Here the model computes attention eagerly for as long as it is looked
+at, and heads are ablated by hooks.
 
     eager, maps, read           attention weights of a batch, of one sentence
     by_hand, queries_and_keys   the same from the projections, to see where they come from
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from helpers.attention import patterns as attention_patterns
+from helpers.attention import patterns
 from helpers.attention.patterns import Pattern
 from helpers.core.errors import WorkbookError
 
@@ -54,7 +55,9 @@ class _Layer(NamedTuple):
 
 @contextlib.contextmanager
 def eager(model: nn.Module) -> Iterator[None]:
-    """Inside, the model's attention is computed eagerly; afterwards as it was before."""
+    """Inside, the model's attention is computed eagerly; afterwards as it was
+    before.
+    """
     _layers(model)  # refuses what is neither BERT nor DistilBERT
     encoder = model.base_model
     former = encoder.config._attn_implementation
@@ -66,11 +69,13 @@ def eager(model: nn.Module) -> Iterator[None]:
 
 
 def maps(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Attention weights (layers, B, heads, S, S), from [query] to [key], float32 on the CPU.
+    """Attention weights (layers, B, heads, S, S), from [query] to [key], float32 on the
+    CPU.
 
-    `model` is a BERT or DistilBERT, bare or with any head; `inputs` a batch with `input_ids` and
-    `attention_mask` (B, S). Dropout is off. Rows and columns of padding are zero, all other rows
-    sum to 1. Raises `WorkbookError` on inputs without a mask and on a model that gives no maps.
+    `model` is a BERT or DistilBERT, bare or with any head; `inputs` a batch with
+    `input_ids` and `attention_mask` (B, S). Dropout is off. Rows and columns of padding
+    are zero, all other rows sum to 1. Raises `WorkbookError` on inputs without a mask
+    and on a model that gives no maps.
     """
     with eager(model):
         output = _run(model, inputs, output_attentions=True)
@@ -87,7 +92,8 @@ def maps(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
 def by_hand(
     model: nn.Module, inputs: Mapping[str, torch.Tensor], layer: int
 ) -> torch.Tensor:
-    """softmax(Q K^T / sqrt(d)) of one layer's own projections, (B, heads, S, S): `maps`, remade.
+    """softmax(Q K^T / sqrt(d)) of one layer's own projections, (B, heads, S, S):
+    `maps`, remade.
 
     Raises `WorkbookError` as `maps` does, and when there is no such layer.
     """
@@ -102,7 +108,9 @@ def by_hand(
 def queries_and_keys(
     model: nn.Module, inputs: Mapping[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every layer's queries and keys, each (layers, B, heads, S, d), float32 on the CPU."""
+    """Every layer's queries and keys, each (layers, B, heads, S, d), float32 on the
+    CPU.
+    """
     layers = _layers(model)
     seen: dict[nn.Module, torch.Tensor] = {}
 
@@ -135,12 +143,13 @@ def queries_and_keys(
 def without_heads(
     model: nn.Module, heads: Mapping[int, Sequence[int]]
 ) -> Iterator[None]:
-    """Inside, the model does without `heads`, {layer: [heads]}; afterwards it is as it was.
+    """Inside, the model does without `heads`, {layer: [heads]}; afterwards it is as it
+    was.
 
-    What a head gives is its slice of the output projection's input. A hook zeroes it, which is the
-    same as zeroing the projection's columns for it, whatever attention implementation runs; the
-    projection's bias stays. Works for training too. Raises `WorkbookError` on a layer or head that
-    the model does not have.
+    What a head gives is its slice of the output projection's input. A hook zeroes it,
+    which is the same as zeroing the projection's columns for it, whatever attention
+    implementation runs; the projection's bias stays. Works for training too. Raises
+    `WorkbookError` on a layer or head that the model does not have.
     """
     layers, hooks = _layers(model), []
     for layer, gone in heads.items():
@@ -176,7 +185,8 @@ def read(
     pair: str | None = None,
     max_length: int = 128,
 ) -> Sentence:
-    """One text, or a pair of them, as `Sentence`; longer ones are cut to `max_length` tokens.
+    """One text, or a pair of them, as `Sentence`; longer ones are cut to `max_length`
+    tokens.
 
     Raises `WorkbookError` on a text without a word.
     """
@@ -215,12 +225,14 @@ def measure(
     max_length: int = 128,
     progress: Callable[[int], None] = lambda texts: None,
 ) -> dict[str, Pattern]:
-    """What each head gives to "next", "previous", "itself", "[CLS]", "[SEP]", "same word", and,
-    where `texts` are pairs, "other text": a `Pattern` each, with weights (layers, heads).
+    """What each head gives to "next", "previous", "itself", "[CLS]", "[SEP]", "same
+    word", and, where `texts` are pairs, "other text": a `Pattern` each, with weights
+    (layers, heads).
 
-    Averaged over all words (word pieces that are not special) for which the pattern can be: a last
-    word has no next, and "same word" counts only what occurs twice. `progress` is told how many
-    texts a batch had. Raises `WorkbookError` when there are no texts, or both texts and pairs.
+    Averaged over all words (word pieces that are not special) for which the pattern can
+    be: a last word has no next, and "same word" counts only what occurs twice.
+    `progress` is told how many texts a batch had. Raises `WorkbookError` when there are
+    no texts, or both texts and pairs.
     """
     if not texts or len({isinstance(text, str) for text in texts}) > 1:
         raise WorkbookError(
@@ -232,11 +244,9 @@ def measure(
         batch = _batch(model, tokenizer, some, max_length)
         real = batch["attention_mask"].numpy()
         found = _places(tokenizer, batch, pairs=not isinstance(some[0], str))
-        batches.append(
-            attention_patterns.patterns(maps(model, batch).numpy(), found, real)
-        )
+        batches.append(patterns.patterns(maps(model, batch).numpy(), found, real))
         progress(len(some))
-    return attention_patterns.merge(batches)
+    return patterns.merge(batches)
 
 
 def _places(tokenizer: Any, batch: Any, pairs: bool) -> dict[str, np.ndarray]:
@@ -244,7 +254,7 @@ def _places(tokenizer: Any, batch: Any, pairs: bool) -> dict[str, np.ndarray]:
     texts = np.array(
         [[-1 if t is None else t for t in batch.sequence_ids(i)] for i in range(rows)]
     )
-    return attention_patterns.places(
+    return patterns.places(
         batch["input_ids"].numpy(),
         batch["attention_mask"].numpy(),
         tokenizer.all_special_ids,
@@ -254,7 +264,8 @@ def _places(tokenizer: Any, batch: Any, pairs: bool) -> dict[str, np.ndarray]:
 
 
 def hidden(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The vectors of all real tokens after the embeddings and each layer, (1 + layers, N, dim).
+    """The vectors of all real tokens after the embeddings and each layer, (1 + layers,
+    N, dim).
 
     Float32 on the CPU; N counts the batch's tokens without padding, row after row.
     """
@@ -267,7 +278,9 @@ def hidden(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor
 
 
 def _run(model: nn.Module, inputs: Mapping[str, torch.Tensor], **wanted: bool) -> Any:
-    """One pass through the encoder without gradient or dropout; modes are put back after it."""
+    """One pass through the encoder without gradient or dropout; modes are put back
+    after it.
+    """
     if "attention_mask" not in inputs or inputs["input_ids"].ndim != 2:
         raise WorkbookError(
             "give input_ids and attention_mask of shape (texts, tokens)"

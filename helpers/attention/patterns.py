@@ -1,7 +1,8 @@
 """What attention weights say, as arithmetic on arrays: no model, no tokenizer.
 
-Weights are `weights[..., query, key]`: how much of what `query` reads comes from `key`. Rows of
-real tokens sum to 1; rows and columns of padding are zero, as `helpers.attention.maps.maps` leaves them.
+Weights are `weights[..., query, key]`: how much of what `query` reads comes from `key`.
+Rows of real tokens sum to 1; rows and columns of padding are zero, as
+`helpers.attention.maps.maps` leaves them.
 
     entropy, rollout            how spread a row is; what reaches a layer through those below it
     places, patterns, merge     how much goes to the next token, to [SEP], to the same word, ...
@@ -28,13 +29,16 @@ def entropy(weights: np.ndarray) -> np.ndarray:
 
 
 def rollout(weights: np.ndarray) -> np.ndarray:
-    """How much of the last layer's position i stems from token j, (S, S); each row sums to 1.
+    """How much of the last layer's position i stems from token j, (S, S); each row sums
+    to 1.
 
-    `weights` (layers, heads, S, S). Heads are averaged, half of each layer's output is taken to
-    come through its residual connection, and the layers are multiplied. This treats layers as
-    plain averages, which they are not: values, output projections and feed-forwards are left out.
+    `weights` (layers, heads, S, S). Heads are averaged, half of each layer's output is
+    taken to come through its residual connection, and the layers are multiplied. This
+    treats layers as plain averages, which they are not: values, output projections and
+    feed-forwards are left out.
 
-    Source: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers" (arXiv:2005.00928).
+    Source: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers"
+    (arXiv:2005.00928).
     """
     reached = np.eye(np.shape(weights)[-1])
     for layer in np.asarray(weights, dtype=np.float64).mean(1):
@@ -44,7 +48,9 @@ def rollout(weights: np.ndarray) -> np.ndarray:
 
 
 class Pattern(NamedTuple):
-    """One pattern, measured: how much the heads give to it, and what giving evenly would give."""
+    """One pattern, measured: how much the heads give to it, and what giving evenly
+    would give.
+    """
 
     weight: np.ndarray  # (layers, heads), the mean over `tokens` queries
     chance: float  # the mean that even attention over all real tokens would give
@@ -65,11 +71,12 @@ def places(
 ) -> dict[str, np.ndarray]:
     """For each pattern the keys that count for each query, bool (B, S, S).
 
-    `input_ids` and `real` (the attention mask) are (B, S), `special` all ids that are no word,
-    `marks` those to report by name, such as {"[CLS]": 101, "[SEP]": 102}, and `texts` (B, S) the
-    number of the text that a token is of. Queries are words alone. "next", "previous", "itself",
-    "same word" (the same piece elsewhere) and "other text" count words only, so that the last word
-    has no next. Without `texts` there is no "other text".
+    `input_ids` and `real` (the attention mask) are (B, S), `special` all ids that are
+    no word, `marks` those to report by name, such as {"[CLS]": 101, "[SEP]": 102}, and
+    `texts` (B, S) the number of the text that a token is of. Queries are words alone.
+    "next", "previous", "itself", "same word" (the same piece elsewhere) and "other
+    text" count words only, so that the last word has no next. Without `texts` there is
+    no "other text".
     """
     ids, real = np.asarray(input_ids), np.asarray(real, dtype=bool)
     word = real & ~np.isin(ids, list(special))
@@ -94,10 +101,12 @@ def places(
 def patterns(
     weights: np.ndarray, found: dict[str, np.ndarray], real: np.ndarray
 ) -> dict[str, Pattern]:
-    """Each of `found`'s patterns, measured on one batch of weights (layers, B, heads, S, S).
+    """Each of `found`'s patterns, measured on one batch of weights (layers, B, heads,
+    S, S).
 
-    The weight is the sum over the keys that count, averaged over the queries that have one; a
-    pattern that no query has is left out. `found` comes from `places`, `real` is (B, S).
+    The weight is the sum over the keys that count, averaged over the queries that have
+    one; a pattern that no query has is left out. `found` comes from `places`, `real` is
+    (B, S).
     """
     weights, length = np.asarray(weights), np.asarray(real).sum(-1)  # (B,)
     measured = {}
@@ -127,11 +136,13 @@ def _mean(group: list[Pattern]) -> Pattern:
 
 
 def resemblance(teacher_maps: np.ndarray, student_maps: np.ndarray) -> np.ndarray:
-    """How alike each teacher layer (rows) and student layer (columns) look, in 0 to 1; 1 is equal.
+    """How alike each teacher layer (rows) and student layer (columns) look, in 0 to 1;
+    1 is equal.
 
-    Both maps (layers, B, heads, S, S) of the same batch; layers and heads may differ in number.
-    1 - the mean Jensen-Shannon distance (the root of the divergence in bits) between the two
-    layers' rows, heads averaged first, over real queries (rows of padding are zero and left out).
+    Both maps (layers, B, heads, S, S) of the same batch; layers and heads may differ in
+    number. 1 - the mean Jensen-Shannon distance (the root of the divergence in bits)
+    between the two layers' rows, heads averaged first, over real queries (rows of
+    padding are zero and left out).
 
     Raises `ValueError` when the two are not of the same batch.
     """
@@ -154,12 +165,15 @@ def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def cka(one: np.ndarray, other: np.ndarray) -> float:
-    """Linear CKA of two sets of vectors of the same N tokens, (N, d1) and (N, d2), in 0 to 1.
+    """Linear CKA of two sets of vectors of the same N tokens, (N, d1) and (N, d2), in 0
+    to 1.
 
-    1 when one is the other turned, scaled and shifted: what differs is no more than the axes.
+    1 when one is the other turned, scaled and shifted: what differs is no more than the
+    axes.
 
-    Source: Kornblith et al. 2019, "Similarity of Neural Network Representations Revisited"
-    (arXiv:1905.00414). Raises `ValueError` when the numbers of tokens differ.
+    Source: Kornblith et al. 2019, "Similarity of Neural Network Representations
+    Revisited" (arXiv:1905.00414). Raises `ValueError` when the numbers of tokens
+    differ.
     """
     one, other = (np.asarray(vectors, dtype=np.float64) for vectors in (one, other))
     if len(one) != len(other):

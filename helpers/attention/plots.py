@@ -1,4 +1,6 @@
-"""Pictures for `09_attention_visualization`: maps, patterns, what heads are worth, likenesses."""
+"""Pictures for `09_attention_visualization`: maps, patterns, what heads are worth,
+likenesses.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ WEIGHTS, CHANGES = "Blues", "PuOr"  # from nothing up; around nothing
 def figure(width: float, height: float, **subplots: Any) -> tuple[Figure, Any]:
     """As `helpers.show.plots.figure`; its PNG has a palette of `COLOURS`.
 
-    Three interactive views stand in this notebook too, and the file must stay under 1 MB.
+    Three interactive views stand in this notebook too, and the file must stay under 1
+    MB.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -44,10 +47,11 @@ def maps(
     highest: float | None = None,
     unit: str = "weight",
 ) -> Figure:
-    """Square maps (S, S) of the same tokens side by side on one scale; rows look at columns.
+    """Square maps (S, S) of the same tokens side by side on one scale; rows look at
+    columns.
 
-    `panels` maps a title to a map; `highest` is the weight that is drawn darkest (default: the
-    highest there is); `unit` names the colours.
+    `panels` maps a title to a map; `highest` is the weight that is drawn darkest
+    (default: the highest there is); `unit` names the colours.
     """
     each = 7.6 / len(panels)
     fig, axes = figure(
@@ -104,9 +108,11 @@ def one_head(
 
 
 def thumbnails(weights: Any, kind: str) -> Figure:
-    """Every layer (rows) and head (columns) as a small map: weights (layers, heads, S, S).
+    """Every layer (rows) and head (columns) as a small map: weights (layers, heads, S,
+    S).
 
-    The still of bertviz's model view. Each picture's darkest spot is its own highest weight.
+    The still of bertviz's model view. Each picture's darkest spot is its own highest
+    weight.
     """
     weights = np.asarray(weights)
     layers, heads = weights.shape[:2]
@@ -133,8 +139,9 @@ def overlaid(
 ) -> Figure:
     """One layer's heads over each other: weights (heads, S, S).
 
-    The still of bertviz's head view: a cell is as dark as the highest weight that any head gives
-    it, and from 0.2 on says which head. `second`: where the second text of a pair begins.
+    The still of bertviz's head view: a cell is as dark as the highest weight that any
+    head gives it, and from 0.2 on says which head. `second`: where the second text of a
+    pair begins.
     """
     weights = np.asarray(weights)
     most, which = weights.max(0), weights.argmax(0)  # (S, S) each
@@ -160,10 +167,11 @@ def _part(ax: Axes, second: int | None) -> None:
 def neurons(
     query: Any, keys: Any, weights: Any, tokens: Sequence[str], at: int
 ) -> Figure:
-    """How one query makes its weights: query (d), keys (S, d), weights (S); `at` is its token.
+    """How one query makes its weights: query (d), keys (S, d), weights (S); `at` is its
+    token.
 
-    The still of bertviz's neuron view: the products of query and key, number by number, their sum
-    over the square root of d, and the softmax of those.
+    The still of bertviz's neuron view: the products of query and key, number by number,
+    their sum over the square root of d, and the softmax of those.
     """
     query, keys, weights = (np.asarray(numbers) for numbers in (query, keys, weights))
     products = query * keys  # (S, d)
@@ -192,8 +200,9 @@ def neurons(
 def patterns(found: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Times chance, layers x heads, for each model (rows) and pattern (columns).
 
-    `found` maps a model's name to {pattern: `Pattern`}. The colours double at each step: white is
-    as much as even attention would give. A ring marks the model's highest head of a pattern.
+    `found` maps a model's name to {pattern: `Pattern`}. The colours double at each
+    step: white is as much as even attention would give. A ring marks the model's
+    highest head of a pattern.
     """
     names = list(next(iter(found.values())))
     most = max(
@@ -236,10 +245,11 @@ def _grid_axes(ax: Axes, shape: tuple[int, int]) -> None:
 
 
 def removed(grids: Mapping[str, Any], unit: str) -> Figure:
-    """What each head's removal changes, layers x heads, a panel for each `Grid`, one scale.
+    """What each head's removal changes, layers x heads, a panel for each `Grid`, one
+    scale.
 
-    `grids` maps a title to a `Grid` of `helpers.attention.head_ablation`; changes are drawn in hundredths.
-    A dot marks a change larger than two standard errors.
+    `grids` maps a title to a `Grid` of `helpers.attention.head_ablation`; changes are
+    drawn in hundredths. A dot marks a change larger than two standard errors.
     """
     rows = [grid.change.shape[0] for grid in grids.values()]
     how = {
@@ -264,7 +274,8 @@ def removed(grids: Mapping[str, Any], unit: str) -> Figure:
 def together(
     curves: Mapping[str, Mapping[str, Mapping[int, float]]], floor: float
 ) -> Figure:
-    """Masked accuracy (%) as ever more heads go at once: {model: {order: {heads gone: share}}}.
+    """Masked accuracy (%) as ever more heads go at once: {model: {order: {heads gone:
+    share}}}.
 
     `floor`: the share of who always says the most frequent piece.
     """
@@ -293,9 +304,9 @@ def together(
 def likeness(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
     """How alike teacher layers (rows) and student layers (columns) are, in [0, 1].
 
-    {measure: {"before": (teacher, student), "after": ...}}: each measure has a scale of its own,
-    and each student layer's most alike teacher layer has a frame. With one more row and column than
-    layers, the first are the embeddings.
+    {measure: {"before": (teacher, student), "after": ...}}: each measure has a scale of
+    its own, and each student layer's most alike teacher layer has a frame. With one
+    more row and column than layers, the first are the embeddings.
     """
     count = sum(map(len, panels.values()))
     fig, axes = figure(8, 3.4, ncols=count, squeeze=False)

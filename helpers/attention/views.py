@@ -1,11 +1,12 @@
-"""bertviz's three views, drawn with no network: in JupyterLab, in exported HTML, on a saved page.
+"""bertviz's three views, drawn with no network: in JupyterLab, in exported HTML, on a
+saved page.
 
     head_view, model_view       weights, as lines; rounded to three decimals
     neuron_view                 queries, keys and weights; rounded to six decimals and seven
     weigh                       how many bytes a view will add to a notebook, before it is made
 
-bertviz draws; `helpers.attention.frames` gives it its libraries and packs it. The same view twice
-is the same bytes, so a notebook that is run again does not churn.
+bertviz draws; `helpers.attention.frames` gives it its libraries and packs it. The same
+view twice is the same bytes, so a notebook that is run again does not churn.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from helpers.attention.maps import Neurons, Sentence, neurons
 from helpers.core.errors import WorkbookError
 
 LIMIT = 300_000  # bytes that one view may add to a notebook
-# Decimals that are kept. Weights are drawn as shades. The neuron view's numbers are there to be
-# recomputed: with these, softmax(QK^T / sqrt(d)) of what the view holds is its weights to 1e-6.
+# Decimals that are kept. Weights are drawn as shades. The neuron view's numbers are
+# there to be recomputed: with these, softmax(QK^T / sqrt(d)) of what the view holds is
+# its weights to 1e-6.
 SHADES, VECTORS, WEIGHTS = 3, 6, 7
 MARGIN = 1.05  # a weight is foretold, so a view must look as if it were this much below the limit
 SAMPLE = 20_000  # numbers that are packed to learn what one weighs
@@ -59,10 +61,11 @@ def head_view(
 ) -> View:
     """bertviz's head view: one layer's heads laid over each other, a colour each.
 
-    Hover over a token to see where it looks; click a coloured square to switch a head off, double
-    click to see it alone. `layers` and `heads` say what the view holds (default all). Raises
-    `WorkbookError` when the model has no such layer or head, and when the view would weigh more
-    than `limit` bytes: then the error names layers that fit.
+    Hover over a token to see where it looks; click a coloured square to switch a head
+    off, double click to see it alone. `layers` and `heads` say what the view holds
+    (default all). Raises `WorkbookError` when the model has no such layer or head, and
+    when the view would weigh more than `limit` bytes: then the error names layers that
+    fit.
     """
     layers, heads = _chosen(sentence, layers, heads)
     _guard("head", sentence, layers, heads, limit)
@@ -75,7 +78,8 @@ def model_view(
     heads: Sequence[int] | None = None,
     limit: int = LIMIT,
 ) -> View:
-    """bertviz's model view: every layer and head as a small picture; click one to enlarge it.
+    """bertviz's model view: every layer and head as a small picture; click one to
+    enlarge it.
 
     Arguments and errors as for `head_view`.
     """
@@ -95,12 +99,13 @@ def neuron_view(
     heads: Sequence[int] | None = None,
     limit: int = LIMIT,
 ) -> View:
-    """bertviz's neuron view: how a query and the keys make the weights, number by number.
+    """bertviz's neuron view: how a query and the keys make the weights, number by
+    number.
 
-    Hover over a token and click its plus sign. `layer` and `head` are shown first; the view holds
-    `layers` (default that layer alone: vectors weigh more than weights) and `heads` (default all).
-    Works for BERT and for DistilBERT, which bertviz itself has no neuron view for. Errors as for
-    `head_view`, and on a text without a word.
+    Hover over a token and click its plus sign. `layer` and `head` are shown first; the
+    view holds `layers` (default that layer alone: vectors weigh more than weights) and
+    `heads` (default all). Works for BERT and for DistilBERT, which bertviz itself has
+    no neuron view for. Errors as for `head_view`, and on a text without a word.
     """
     given = neurons(model, tokenizer, text, pair)
     layers, heads = _chosen(
@@ -232,7 +237,9 @@ def _some(numbers: list[int], what: str) -> str:
 
 
 def _tensors(numbers: np.ndarray, decimals: int = SHADES) -> list[Any]:
-    """One tensor (1, heads, S, ...) a layer, rounded in float64, which prints no more digits."""
+    """One tensor (1, heads, S, ...) a layer, rounded in float64, which prints no more
+    digits.
+    """
     import torch
 
     return [torch.from_numpy(_rounded(layer, decimals))[None] for layer in numbers]
@@ -245,7 +252,9 @@ def _rounded(numbers: np.ndarray, decimals: int) -> np.ndarray:
 def _chosen(
     sentence: Sentence, layers: Sequence[int] | None, heads: Sequence[int] | None
 ) -> tuple[list[int], list[int]]:
-    """The layers and heads meant, in order; an error names the first that is not there."""
+    """The layers and heads meant, in order; an error names the first that is not
+    there.
+    """
     chosen = []
     for what, count, given in zip(
         ("layer", "head"), sentence.weights.shape, (layers, heads), strict=False
@@ -269,8 +278,9 @@ def weigh(
 ) -> int:
     """About how many bytes a view of `what` will add to a notebook, libraries included.
 
-    `kind` is "head" or "model" for a `Sentence`; `Neurons` mean the neuron view. Only a sample of
-    the numbers is packed to find out, so it takes the same moment for a text of any length.
+    `kind` is "head" or "model" for a `Sentence`; `Neurons` mean the neuron view. Only a
+    sample of the numbers is packed to find out, so it takes the same moment for a text
+    of any length.
     """
     sentence = what.sentence if isinstance(what, Neurons) else what
     layers, heads = _chosen(sentence, layers, heads)
@@ -287,7 +297,9 @@ def _each(what: Sentence | Neurons) -> float:
 
 
 def _packed(numbers: np.ndarray, decimals: int) -> float:
-    """Bytes of one head of `numbers` (layers, heads, S, ...), from a sample of their rows."""
+    """Bytes of one head of `numbers` (layers, heads, S, ...), from a sample of their
+    rows.
+    """
     rows = numbers.reshape(-1, numbers.shape[-1])
     sample = rows[:: max(1, numbers.size // SAMPLE)]
     text = json.dumps(_rounded(sample, decimals).tolist(), separators=(",", ":"))
@@ -310,7 +322,9 @@ def _fixed(kind: str) -> int:
 def _guard(
     kind: str, what: Sentence | Neurons, layers: list[int], heads: list[int], limit: int
 ) -> None:
-    """Raises `WorkbookError` when the view would weigh more than `limit`, with what would fit."""
+    """Raises `WorkbookError` when the view would weigh more than `limit`, with what
+    would fit.
+    """
     size = weigh(what, layers, heads, kind) * MARGIN
     if size <= limit:
         return

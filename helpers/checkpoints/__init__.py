@@ -1,6 +1,8 @@
-"""Which weights a profile means, and how the pocket ones are built, verified and cached.
+"""Which weights a profile means, and how the pocket ones are built, verified and
+cached.
 
-`bert(PROFILE)` and `distilbert(PROFILE)` give something that plain `from_pretrained` opens:
+`bert(PROFILE)` and `distilbert(PROFILE)` give something that plain `from_pretrained`
+opens:
 
     student = distilbert(PROFILE)
     model = DistilBertForMaskedLM.from_pretrained(student, revision=student.revision)
@@ -37,7 +39,9 @@ _RECIPE = 1  # raise it when the code below builds something else from the same 
 
 
 class Checkpoint(str):
-    """A folder or a Hub id, as a `str` that `from_pretrained` takes, with its `revision`."""
+    """A folder or a Hub id, as a `str` that `from_pretrained` takes, with its
+    `revision`.
+    """
 
     revision: str | None
 
@@ -48,12 +52,14 @@ class Checkpoint(str):
 
 
 def bert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
-    """The teacher: `bert-base-uncased` in `full`, else a folder with the pocket `BertForMaskedLM`.
+    """The teacher: `bert-base-uncased` in `full`, else a folder with the pocket
+    `BertForMaskedLM`.
 
-    `revision` replaces the one of `full`, which is the one that `workbook prefetch` wrote down, or
-    else a pinned one; the pocket folders have none.
+    `revision` replaces the one of `full`, which is the one that `workbook prefetch`
+    wrote down, or else a pinned one; the pocket folders have none.
 
-    Raises `WorkbookError` on an unknown profile, missing weights, or weights that fail their hash.
+    Raises `WorkbookError` on an unknown profile, missing weights, or weights that fail
+    their hash.
     """
     return _checkpoint(profiles.profile(profile).bert, "bert", revision)
 
@@ -64,12 +70,13 @@ def distilbert(
     *,
     layers: int | None = None,
 ) -> Checkpoint:
-    """The student: `distilbert-base-uncased` in `full`, else a folder with the pocket one.
+    """The student: `distilbert-base-uncased` in `full`, else a folder with the pocket
+    one.
 
-    The pocket `DistilBertForMaskedLM` has half of its teacher's layers and was distilled from it;
-    embeddings and word vectors are the teacher's own. `layers=6` gives DistilBERT-base's own depth:
-    in the pocket profiles the teacher's six layers, moved into DistilBERT's class without loss.
-    `revision` and errors as for `bert`.
+    The pocket `DistilBertForMaskedLM` has half of its teacher's layers and was
+    distilled from it; embeddings and word vectors are the teacher's own. `layers=6`
+    gives DistilBERT-base's own depth: in the pocket profiles the teacher's six layers,
+    moved into DistilBERT's class without loss. `revision` and errors as for `bert`.
 
     Raises `WorkbookError` on a depth that is not there.
     """
@@ -102,7 +109,9 @@ def _checkpoint(source: str, kind: str, revision: str | None) -> Checkpoint:
 
 
 def _fingerprint(*files: Path) -> str:
-    """Changes with the weights, these files or the recipe, and so names another cache folder."""
+    """Changes with the weights, these files or the recipe, and so names another cache
+    folder.
+    """
     for file in files:
         if not file.exists():
             raise WorkbookError(
@@ -115,13 +124,15 @@ def _fingerprint(*files: Path) -> str:
 def base_tokenizer(kind: str = "BERT") -> PreTrainedTokenizerBase:
     """The packaged tokenizer: bert-base-uncased's WordPiece, 30,522 pieces.
 
-    `kind` "DistilBERT" gives the same pieces from the class that makes no `token_type_ids`.
+    `kind` "DistilBERT" gives the same pieces from the class that makes no
+    `token_type_ids`.
     """
     from transformers import BertTokenizer, DistilBertTokenizer
 
     family = DistilBertTokenizer if kind == "DistilBERT" else BertTokenizer
     tokenizer = family.from_pretrained(weights_folder(), model_max_length=512)
-    # the package ships a 128-token cut and padding for sentence vectors; a checkpoint has neither
+    # the package ships a 128-token cut and padding for sentence vectors; a checkpoint
+    # has neither
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     for name in ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of"):
@@ -136,8 +147,8 @@ def base_tokenizer(kind: str = "BERT") -> PreTrainedTokenizerBase:
 def base_bert() -> BertForMaskedLM:
     """The packaged encoder as a `BertForMaskedLM` whose head is not trained yet.
 
-    The decoder is tied to the word embeddings and the transform's matrix is the identity, so the
-    model can answer at all, if badly: 5-6% of masked words.
+    The decoder is tied to the word embeddings and the transform's matrix is the
+    identity, so the model can answer at all, if badly: 5-6% of masked words.
     """
     import torch
     from safetensors.torch import load_file
@@ -164,7 +175,8 @@ def base_bert() -> BertForMaskedLM:
 
 
 def pocket_bert_state(adapter: Mapping[str, torch.Tensor] | None = None) -> dict:
-    """State dict of the pocket `BertForMaskedLM`: the packaged weights with an adapter merged.
+    """State dict of the pocket `BertForMaskedLM`: the packaged weights with an adapter
+    merged.
 
     `adapter` is the shipped one unless another is given (names as in `data/pocket`).
     """
@@ -239,7 +251,8 @@ def _build_six(folder: Path) -> None:
 def student_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What a pocket student ships of its state dict: layers and head in fp16.
 
-    Embeddings and word vectors are left out: they are its teacher's, frozen while it learned.
+    Embeddings and word vectors are left out: they are its teacher's, frozen while it
+    learned.
     """
     import torch
 
@@ -252,7 +265,9 @@ def student_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
 
 
 def distilbert_config(config, n_layers: int):
-    """The `DistilBertConfig` of the same sizes as a `BertConfig`, with `n_layers` layers."""
+    """The `DistilBertConfig` of the same sizes as a `BertConfig`, with `n_layers`
+    layers.
+    """
     from transformers import DistilBertConfig
 
     return DistilBertConfig(
@@ -267,7 +282,9 @@ def distilbert_config(config, n_layers: int):
 
 
 def save(model, folder: Path, kind: str, how: str) -> None:
-    """A model, its tokenizer and its card in `folder`; `how` it was made stands in the card."""
+    """A model, its tokenizer and its card in `folder`; `how` it was made stands in the
+    card.
+    """
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a bar for one file of 91 MB tells nobody anything

@@ -1,12 +1,13 @@
 """BERT -> DistilBERT on state dicts: a lossless re-layout, and choosing layers.
 
-DistilBERT's block is BERT's block under other names. Two parts of BERT have no place in it:
-the pooler, which nothing here reads, and the token-type embeddings. Row 0 of the latter is added
-to every token of a single-segment input, so adding it to every *position* embedding moves it
-without changing one output.
+DistilBERT's block is BERT's block under other names. Two parts of BERT have no place in
+it: the pooler, which nothing here reads, and the token-type embeddings. Row 0 of the
+latter is added to every token of a single-segment input, so adding it to every
+*position* embedding moves it without changing one output.
 
-Source: names as in `transformers.models.bert` and `transformers.models.distilbert`; the choice
-of layers as in Sanh et al. 2019, section 2, and its training code's extraction script.
+Source: names as in `transformers.models.bert` and `transformers.models.distilbert`; the
+choice of layers as in Sanh et al. 2019, section 2, and its training code's extraction
+script.
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ def distilbert_name(bert_name: str) -> str:
 
 
 def bert_to_distilbert(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Re-lay a `BertForMaskedLM` state dict as one of `DistilBertForMaskedLM`, layer for layer.
+    """Re-lay a `BertForMaskedLM` state dict as one of `DistilBertForMaskedLM`, layer
+    for layer.
 
-    Position embeddings (512, dim) take up token-type row 0; pooler, next-sentence head and the
-    other token-type row are dropped. Returns new tensors only where numbers change.
+    Position embeddings (512, dim) take up token-type row 0; pooler, next-sentence head
+    and the other token-type row are dropped. Returns new tensors only where numbers
+    change.
 
     Raises `KeyError` when the state is not a BERT's.
     """
@@ -105,7 +108,8 @@ def choose_layers(
 
 
 def spread(n_layers: int) -> list[int]:
-    """Half of the layers, evenly from the first to the last: the original's choice of twelve.
+    """Half of the layers, evenly from the first to the last: the original's choice of
+    twelve.
 
     >>> spread(12), spread(6)
     ([0, 2, 4, 7, 9, 11], [0, 2, 5])

@@ -1,7 +1,9 @@
-"""Models that are fine-tuned already, shipped as a small difference to the pocket checkpoints.
+"""Models that are fine-tuned already, shipped as a small difference to the pocket
+checkpoints.
 
-Each is low-rank adapters for an encoder's linear layers and a head, in fp16 and under 1 MB:
-`data/pocket/train_head.py` makes it, `index.json` beside it says from what, and its hash.
+Each is low-rank adapters for an encoder's linear layers and a head, in fp16 and under 1
+MB: `data/pocket/train_head.py` makes it, `index.json` beside it says from what, and its
+hash.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ HUB = {
 
 
 def index() -> dict[str, dict[str, Any]]:
-    """For each task what its model is made of: class, layers, labels, SHA-256, measured score."""
+    """For each task what its model is made of: class, layers, labels, SHA-256, measured
+    score.
+    """
     path = FOLDER / "index.json"
     return json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
 
@@ -41,10 +45,11 @@ def fine_tuned(
 ) -> checkpoints.Checkpoint:
     """A model that is fine-tuned for `task` already: a folder, or in `full` a Hub id.
 
-    In the pocket profiles one of `tasks()`, built from the pocket checkpoints; in `full` what
-    DistilBERT's authors published, for "sentiment" and "questions".
+    In the pocket profiles one of `tasks()`, built from the pocket checkpoints; in
+    `full` what DistilBERT's authors published, for "sentiment" and "questions".
 
-    Raises `WorkbookError` when there is none, or when the shipped file is not the recorded one.
+    Raises `WorkbookError` when there is none, or when the shipped file is not the
+    recorded one.
     """
     pocket = profiles.profile(profile).distilbert == "pocket"
     there = index() if pocket else HUB

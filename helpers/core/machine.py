@@ -38,11 +38,14 @@ def _processor() -> str:
 
 
 def bf16_pays() -> bool:
-    """Whether this machine computes bfloat16 faster than float32, rather than emulating it."""
+    """Whether this machine computes bfloat16 faster than float32, rather than emulating
+    it.
+    """
     import torch
 
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # mkldnn's own answer is yes wherever it can emulate bfloat16, which takes three times as long
+    # mkldnn's own answer is yes wherever it can emulate bfloat16, which takes three
+    # times as long
     found = torch.cpu.get_capabilities()
     return any(has for name, has in found.items() if name.endswith("bf16"))

@@ -1,4 +1,6 @@
-"""The three profiles: one table that names checkpoints, data and budgets. The code is the same."""
+"""The three profiles: one table that names checkpoints, data and budgets. The code is
+the same.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ from dataclasses import dataclass
 
 from helpers.core.errors import WorkbookError
 
-# Revisions that many public projects pin; None would mean "whatever the Hub serves today".
+# Revisions that many public projects pin; None would mean "whatever the Hub serves
+# today".
 HUB_REVISIONS = {
     "bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
     "distilbert-base-uncased": "12040accade4e8a0f71eabdb258fecc2e7e948be",

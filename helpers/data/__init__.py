@@ -1,7 +1,8 @@
-"""The workbook's own data: seven small sets as typed `datasets.DatasetDict`s, and texts to read.
+"""The workbook's own data: seven small sets as typed `datasets.DatasetDict`s, and texts
+to read.
 
-Each lies in `data/<name>/`, split into train and test; `data/README.md` is the data sheet. Fields
-follow one contract per head, the same for every source of data:
+Each lies in `data/<name>/`, split into train and test; `data/README.md` is the data
+sheet. Fields follow one contract per head, the same for every source of data:
 
     corpus     text
     reviews    text, sentiment, stars, topic, aspects      one set, four kinds of label; style
@@ -40,9 +41,11 @@ RELATIONS = ("entails", "neutral", "contradicts")
 
 
 def load(name: str) -> DatasetDict:
-    """The sample set `name`, with splits "train" and "test" and the fields of `features(name)`.
+    """The sample set `name`, with splits "train" and "test" and the fields of
+    `features(name)`.
 
-    Raises `WorkbookError` on an unknown name, or on a file that is missing or malformed.
+    Raises `WorkbookError` on an unknown name, or on a file that is missing or
+    malformed.
     """
     from datasets import Dataset, DatasetDict
 
@@ -90,7 +93,8 @@ def features(name: str) -> Features:
 
 
 def rows(name: str, split: str, style: str = "") -> Iterator[dict[str, Any]]:
-    """The rows of one split as plain dicts, labels by name; of the reviews those of one `style`.
+    """The rows of one split as plain dicts, labels by name; of the reviews those of one
+    `style`.
 
     Raises `WorkbookError` as `load` does.
     """
@@ -106,10 +110,11 @@ def rows(name: str, split: str, style: str = "") -> Iterator[dict[str, Any]]:
 def passages(profile: str = "classroom", split: str = "test") -> list[str]:
     """Running English for this profile: a list of passages, in a fixed order.
 
-    `split` is "train" or "test". In `smoke` a few, in `classroom` the sample corpus whole, in
-    `full` paragraphs of WikiText-2 from the Hub.
+    `split` is "train" or "test". In `smoke` a few, in `classroom` the sample corpus
+    whole, in `full` paragraphs of WikiText-2 from the Hub.
 
-    Raises `WorkbookError` on an unknown profile or split, or a file that is missing or malformed.
+    Raises `WorkbookError` on an unknown profile or split, or a file that is missing or
+    malformed.
     """
     settings = profiles.profile(profile)
     texts = (

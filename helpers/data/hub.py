@@ -4,8 +4,8 @@
     load("mnli", limit=1000)  text, text_pair, label      a thousand rows of each split
 
 `datasets` reads a set at one commit, in whatever layout the Hub has it; the commit is
-written down in `revisions.json` (`helpers.core.cache`). What was built once opens offline;
-`helpers.data.prefetch` builds beforehand.
+written down in `revisions.json` (`helpers.core.cache`). What was built once opens
+offline; `helpers.data.prefetch` builds beforehand.
 """
 
 from __future__ import annotations

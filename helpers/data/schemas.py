@@ -1,7 +1,7 @@
 """One data contract per head: which columns a row has, and of what type.
 
-Sample sets, Hub sets and your own files all end up in one of these shapes, so that the code that
-fine-tunes a head never asks where its data came from.
+Sample sets, Hub sets and your own files all end up in one of these shapes, so that the
+code that fine-tunes a head never asks where its data came from.
 
     classification  text, [text_pair,] label             label: one of the names
     multilabel      text, [text_pair,] label             label: a list of names, perhaps empty
@@ -35,7 +35,8 @@ CHOICES = 4
 
 
 def features(head: str, names: Sequence[str] = (), *, pair: bool = False) -> Features:
-    """The typed columns of `head`. `names` are the labels' names; `pair` adds `text_pair`.
+    """The typed columns of `head`. `names` are the labels' names; `pair` adds
+    `text_pair`.
 
     >>> list(features("classification", ["bad", "good"], pair=True))
     ['text', 'text_pair', 'label']

@@ -1,7 +1,7 @@
 """The tasks that the heads are fine-tuned on: nine questions asked of the sample sets.
 
-Each names the sample set that it reads in the shape of its head's contract, the Hub's set that
-takes its place in `full`, and how its result is called where it is recorded.
+Each names the sample set that it reads in the shape of its head's contract, the Hub's
+set that takes its place in `full`, and how its result is called where it is recorded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """`head` reads the sample set `sample`; `label` is the column of it that is to be told."""
+    """`head` reads the sample set `sample`; `label` is the column of it that is to be
+    told.
+    """
 
     name: str
     head: str
@@ -106,13 +108,13 @@ def load(
 ) -> DatasetDict:
     """What a notebook learns the task from, "train" and "test", in its head's contract.
 
-    Your own `file`, if there is one, of which a fifth is held out; else the Hub's set in
-    `full`, and the sample set otherwise. At most the profile's `head_rows` of each split.
-    `columns`, `label_names` and `encoding` are those of `own.load`. Below 5,000 rows it
-    also turns off the progress bars of `datasets`.
+    Your own `file`, if there is one, of which a fifth is held out; else the Hub's set
+    in `full`, and the sample set otherwise. At most the profile's `head_rows` of each
+    split. `columns`, `label_names` and `encoding` are those of `own.load`. Below 5,000
+    rows it also turns off the progress bars of `datasets`.
 
-    Raises `WorkbookError`, one line, on an unknown profile, on a file that `own.load` refuses
-    or that cannot be split, or when the Hub's set cannot be had.
+    Raises `WorkbookError`, one line, on an unknown profile, on a file that `own.load`
+    refuses or that cannot be split, or when the Hub's set cannot be had.
     """
     from datasets import DatasetDict, disable_progress_bars
 
@@ -133,7 +135,8 @@ def load(
 
 
 def held_back(sets: DatasetDict) -> DatasetDict:
-    """A quarter of the training rows in the place of the test rows: to choose a recipe by.
+    """A quarter of the training rows in the place of the test rows: to choose a recipe
+    by.
 
     Rows on one text, or of one group of choices, stay together.
     """
@@ -156,7 +159,8 @@ def held_back(sets: DatasetDict) -> DatasetDict:
 
 
 def sample(task: Task) -> DatasetDict:
-    """The task's sample set, "train" and "test", with the columns of its head's contract.
+    """The task's sample set, "train" and "test", with the columns of its head's
+    contract.
 
     A task on reviews of one style has those of the other beside, to be tested on.
 
@@ -185,5 +189,7 @@ def sample(task: Task) -> DatasetDict:
 
 
 def _row(row: Mapping[str, Any], task: Task, columns: list[str]) -> dict[str, Any]:
-    """The contract's columns of a sample row: `label` is whatever this task asks for."""
+    """The contract's columns of a sample row: `label` is whatever this task asks
+    for.
+    """
     return {name: row[task.label] if name == "label" else row[name] for name in columns}

@@ -1,11 +1,14 @@
-"""Texts to train a masked language model on: read from files, cut into sequences, masked.
+"""Texts to train a masked language model on: read from files, cut into sequences,
+masked.
 
-What the DistilBERT authors did, on any `*.txt`: one paragraph a line, cut at the maximum length,
-very short or mostly unknown sequences left out. Masks are drawn anew for every epoch, and depend
-on nothing but the seed, the epoch and the sequence's number: a run that was killed and resumed,
-or one split over several processes, sees the same masks.
+What the DistilBERT authors did, on any `*.txt`: one paragraph a line, cut at the
+maximum length, very short or mostly unknown sequences left out. Masks are drawn anew
+for every epoch, and depend on nothing but the seed, the epoch and the sequence's
+number: a run that was killed and resumed, or one split over several processes, sees the
+same masks.
 
-Source: `binarized_data.py`, `lm_seqs_dataset.py` and `distiller.py` of the original training code.
+Source: `binarized_data.py`, `lm_seqs_dataset.py` and `distiller.py` of the original
+training code.
 """
 
 from __future__ import annotations
@@ -30,9 +33,11 @@ SMOOTHING = 0.7  # rare tokens are hidden more often: chance ~ count ** -0.7
 def read_texts(patterns: Sequence[str]) -> dict[str, list[str]]:
     """The paragraphs of every file that the patterns name: {file: [paragraph, ...]}.
 
-    A pattern is a file, a folder (its `*.txt`) or a glob. One paragraph a line; blank lines go.
+    A pattern is a file, a folder (its `*.txt`) or a glob. One paragraph a line; blank
+    lines go.
 
-    Raises `WorkbookError` when a pattern matches nothing, a file is not UTF-8, or all are empty.
+    Raises `WorkbookError` when a pattern matches nothing, a file is not UTF-8, or all
+    are empty.
     """
     texts = {}
     for path in [path for pattern in patterns for path in _files(pattern)]:
@@ -75,9 +80,11 @@ def _decoded(path: Path) -> str:
 
 
 class Sequences(Dataset):
-    """Token sequences in one flat tensor, drawn with a seed that changes with the epoch.
+    """Token sequences in one flat tensor, drawn with a seed that changes with the
+    epoch.
 
-    Item `i` is `{"input_ids": [...], "draw": seed of its mask}`. `flat` (T,), `ends` (N,).
+    Item `i` is `{"input_ids": [...], "draw": seed of its mask}`. `flat` (T,), `ends`
+    (N,).
     """
 
     def __init__(self, flat: torch.Tensor, ends: torch.Tensor, seed: int = 0):
@@ -131,7 +138,9 @@ def cut(
 
 
 def split(rows: Sequence[Any], held_out: float) -> tuple[Sequence[Any], Sequence[Any]]:
-    """(all but the last share, the last share): running text is held out whole, not in snippets."""
+    """(all but the last share, the last share): running text is held out whole, not in
+    snippets.
+    """
     at = len(rows) - int(len(rows) * held_out)
     return rows[:at], rows[at:]
 
@@ -139,8 +148,8 @@ def split(rows: Sequence[Any], held_out: float) -> tuple[Sequence[Any], Sequence
 class LengthGrouped(Sampler[int]):
     """Transformers' length-grouped order, drawn from (seed, epoch) alone.
 
-    The library's own sampler draws from the global generator, so that a resumed run would see
-    another order than one that was never stopped.
+    The library's own sampler draws from the global generator, so that a resumed run
+    would see another order than one that was never stopped.
     """
 
     def __init__(self, sequences: Sequences, batch_size: int):
@@ -163,9 +172,10 @@ class LengthGrouped(Sampler[int]):
 class Masking:
     """Collates sequences into a padded batch with 15% of the tokens hidden, 80/10/10.
 
-    The library's collator draws the masks, a sequence at a time, each from its own seed. A share
-    `clean` of the sequences is left as it is: only the cosine loss learns from those.
-    Gives `input_ids`, `attention_mask` and `labels` (-100 where nothing was hidden), all (B, S).
+    The library's collator draws the masks, a sequence at a time, each from its own
+    seed. A share `clean` of the sequences is left as it is: only the cosine loss learns
+    from those. Gives `input_ids`, `attention_mask` and `labels` (-100 where nothing was
+    hidden), all (B, S).
     """
 
     def __init__(
@@ -212,7 +222,9 @@ class Masking:
     def special(
         self, batch: dict[str, torch.Tensor], row: int, length: int
     ) -> torch.Tensor:
-        """Where [CLS] and [SEP] stand in a sequence, (1, length): they are never hidden."""
+        """Where [CLS] and [SEP] stand in a sequence, (1, length): they are never
+        hidden.
+        """
         ids = batch["input_ids"][row, :length]
         return (
             (ids == self.tokenizer.cls_token_id) | (ids == self.tokenizer.sep_token_id)

@@ -1,9 +1,11 @@
-"""The paper's ablation, in miniature: what each loss, and the start from the teacher, is worth.
+"""The paper's ablation, in miniature: what each loss, and the start from the teacher,
+is worth.
 
-Six students of one size learn from one teacher for the same number of steps: with all three
-losses, without each of them, from random weights, and with no teacher at all. Each is then asked
-for held-out words and fine-tuned on two small tasks. `workbook ablation` runs it for several
-seeds and keeps the result in `data/measurements/ablation.json`.
+Six students of one size learn from one teacher for the same number of steps: with all
+three losses, without each of them, from random weights, and with no teacher at all.
+Each is then asked for held-out words and fine-tuned on two small tasks. `workbook
+ablation` runs it for several seeds and keeps the result in
+`data/measurements/ablation.json`.
 
 Source: Sanh et al. 2019, table 4.
 """
@@ -69,7 +71,8 @@ ARMS = {
 
 
 def sample_texts(profile: str = "classroom") -> list[str]:
-    """Every training text of the sample sets: about 61,000 tokens; in `full`, WikiText-2's.
+    """Every training text of the sample sets: about 61,000 tokens; in `full`,
+    WikiText-2's.
 
     Raises `WorkbookError` on an unknown profile.
     """
@@ -145,8 +148,9 @@ def few_shot(
 ) -> float:
     """The score of an encoder fine-tuned on a little data: what it is worth to a task.
 
-    `name` is one of `FEW_SHOT`, which holds the recipe; `task` and `sets` replace the sample
-    task of that name. `model` is a BERT or DistilBERT with any head, and is left as it is.
+    `name` is one of `FEW_SHOT`, which holds the recipe; `task` and `sets` replace the
+    sample task of that name. `model` is a BERT or DistilBERT with any head, and is left
+    as it is.
     """
     from helpers import checkpoints
     from helpers.data import tasks
@@ -188,8 +192,9 @@ def run_arm(
 ) -> dict[str, Any]:
     """Train and score one student; `watch` sees the run as it goes.
 
-    Returns `curve`, a list of {step, seconds, loss, masked_accuracy} from step 0 (seconds of
-    training, evaluation left out), and `transfer`, a score in [0, 1] for each task.
+    Returns `curve`, a list of {step, seconds, loss, masked_accuracy} from step 0
+    (seconds of training, evaluation left out), and `transfer`, a score in [0, 1] for
+    each task.
 
     Raises `WorkbookError` on an unknown arm.
     """
@@ -213,7 +218,9 @@ def run_arm(
 def _trainer(
     laboratory: Laboratory, arm: Arm, student: Any, seed: int, curve: Any
 ) -> Any:
-    """A `DistillationTrainer` for one arm; its rate is flat, so that curves can be compared."""
+    """A `DistillationTrainer` for one arm; its rate is flat, so that curves can be
+    compared.
+    """
     import torch
 
     from helpers.core.machine import bf16_pays
@@ -250,7 +257,9 @@ def _trainer(
 
 
 class Curve(TrainerCallback):
-    """Held-out figures as a run goes on, the clock stopped meanwhile; keeps `steps`'s weights."""
+    """Held-out figures as a run goes on, the clock stopped meanwhile; keeps `steps`'s
+    weights.
+    """
 
     def __init__(
         self, laboratory: Laboratory, student: Any, steps: int, points: int = 6
@@ -286,7 +295,8 @@ def run(
     steps: int | None = None,
     done: Callable[[str], None] = lambda key: None,
 ) -> dict[str, Any]:
-    """Every arm and seed that `path` does not hold yet; the file is rewritten after each.
+    """Every arm and seed that `path` does not hold yet; the file is rewritten after
+    each.
 
     `done` is told the key, `arm/seed`, of each as it is finished.
 
@@ -368,10 +378,11 @@ def load(path: Path = STORED) -> dict[str, Any]:
 
 
 def summary(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """For each arm, at the common number of steps: means over seeds, and the runs they are of.
+    """For each arm, at the common number of steps: means over seeds, and the runs they
+    are of.
 
-    `loss` (nats), `masked_accuracy` and `transfer` (mean over the tasks), the last two in [0, 1];
-    `loss_runs` and `transfer_runs`, one entry for each seed.
+    `loss` (nats), `masked_accuracy` and `transfer` (mean over the tasks), the last two
+    in [0, 1]; `loss_runs` and `transfer_runs`, one entry for each seed.
     """
     out: dict[str, dict[str, Any]] = {}
     for arm in ARMS:

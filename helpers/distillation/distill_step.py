@@ -1,8 +1,10 @@
-"""One step of distillation, two ways: as the original did it, and as this workbook does.
+"""One step of distillation, two ways: as the original did it, and as this workbook
+does.
 
-`original_step` restates the published training code: logits of both models at every position of
-the padded batch, then the wanted ones are selected. `workbook_step` leaves padding out and makes
-logits only where a loss needs them, a few rows at a time. Same batch, same weights, same loss.
+`original_step` restates the published training code: logits of both models at every
+position of the padded batch, then the wanted ones are selected. `workbook_step` leaves
+padding out and makes logits only where a loss needs them, a few rows at a time. Same
+batch, same weights, same loss.
 
 Source of the restatement: `Distiller.step` of the original training code.
 """
@@ -36,7 +38,9 @@ def original_step(
     batch: dict[str, torch.Tensor],
     objective: Objective,
 ) -> torch.Tensor:
-    """The original's loss for a padded batch of `input_ids`, `attention_mask`, `labels` (B, S)."""
+    """The original's loss for a padded batch of `input_ids`, `attention_mask`, `labels`
+    (B, S).
+    """
     ids, mask, labels = (batch[n] for n in ("input_ids", "attention_mask", "labels"))
     inputs = {"input_ids": ids, "attention_mask": mask, "output_hidden_states": True}
     with torch.no_grad():
@@ -71,7 +75,9 @@ def workbook_step(
     batch: dict[str, torch.Tensor],
     objective: Objective,
 ) -> torch.Tensor:
-    """The same loss by `helpers.distillation.objective`, as `DistillationTrainer` computes it."""
+    """The same loss by `helpers.distillation.objective`, as `DistillationTrainer`
+    computes it.
+    """
     counts = Counts(
         batch["attention_mask"].sum().item(), (batch["labels"] != IGNORE).sum().item()
     )
@@ -100,7 +106,9 @@ CASES = [
 def random_batch(
     tokenizer: Any, shape: tuple[int, int] = SHAPE
 ) -> dict[str, torch.Tensor]:
-    """A padded, masked batch of random pieces; lengths spread from 30 to the longest."""
+    """A padded, masked batch of random pieces; lengths spread from 30 to the
+    longest.
+    """
     from helpers.data.texts import Masking
 
     generator = torch.Generator().manual_seed(0)
@@ -126,9 +134,10 @@ def compare(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """The table `{precision: {positions: figures}}` of the four cases.
 
-    `speedup` is against the original's step in fp32, `speedup_same_precision` against it in the
-    same precision; medians over `repeats` turns, with quartiles. `memory_ratio` is the original's
-    peak over the workbook's, same precision. `loss_difference` is relative.
+    `speedup` is against the original's step in fp32, `speedup_same_precision` against
+    it in the same precision; medians over `repeats` turns, with quartiles.
+    `memory_ratio` is the original's peak over the workbook's, same precision.
+    `loss_difference` is relative.
     """
     student = student_of(teacher, range(0, teacher.config.n_layers, 2), dropout=0.0)
     batch = random_batch(tokenizer, shape)
@@ -152,7 +161,9 @@ def compare(
 
 
 def names(case: Case) -> list[str]:
-    """The sides of a comparison; the last but one is the original in the case's precision."""
+    """The sides of a comparison; the last but one is the original in the case's
+    precision.
+    """
     low = ["original"] if case.precision == "bf16" else []
     return ["original in fp32", *low, "workbook"]
 
@@ -171,7 +182,9 @@ def side(
 
 
 def _parts(model: DistilBertForMaskedLM) -> tuple[Any, dict[str, torch.Tensor]]:
-    """What another process needs to build the model again: a used model itself is not picklable."""
+    """What another process needs to build the model again: a used model itself is not
+    picklable.
+    """
     return model.config, model.state_dict()
 
 

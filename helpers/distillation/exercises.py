@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from helpers.show.checks import Drawn, Exercise
+from helpers.show.exercises import Drawn, Exercise
 
 
 def _seeded() -> Any:
@@ -73,7 +73,9 @@ soft_loss = Exercise(
 
 
 def _states(draw: Any) -> Iterator[tuple]:
-    """Hidden states (B, S, D) of student and teacher, and which tokens are valid (B, S)."""
+    """Hidden states (B, S, D) of student and teacher, and which tokens are valid (B,
+    S).
+    """
     import torch
 
     for lengths, width in (((2, 4), 3), ((5, 1), 4), ((3, 3, 1), 2)):

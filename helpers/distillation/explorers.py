@@ -1,4 +1,6 @@
-"""What moves in `03_distillation_objective`: a temperature to slide, and a run drawn as it goes."""
+"""What moves in `03_distillation_objective`: a temperature to slide, and a run drawn as
+it goes.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ SWEEP = (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 10)
 class TemperatureTrial:
     """Teacher and student at one masked word, softened as far as wanted.
 
-    `teacher`, `student`: logits (V,). `tokens` gives pieces for ids; `k` words are shown, the
-    teacher's likeliest at temperature 1.
+    `teacher`, `student`: logits (V,). `tokens` gives pieces for ids; `k` words are
+    shown, the teacher's likeliest at temperature 1.
     """
 
     def __init__(
@@ -44,13 +46,17 @@ class TemperatureTrial:
         }
 
     def divergence(self, temperature: float) -> float:
-        """KL(teacher || student) of the softened distributions, in nats, without T squared."""
+        """KL(teacher || student) of the softened distributions, in nats, without T
+        squared.
+        """
         log_p = (self.teacher / temperature).log_softmax(-1)
         log_q = (self.student / temperature).log_softmax(-1)
         return (log_p.exp() * (log_p - log_q)).sum().item()
 
     def gradient(self, temperature: float) -> float:
-        """The norm of that divergence's gradient by the student's logits: |q - p| / T."""
+        """The norm of that divergence's gradient by the student's logits: |q - p| /
+        T.
+        """
         p = (self.teacher / temperature).softmax(-1)
         q = (self.student / temperature).softmax(-1)
         return (q - p).norm().item() / temperature
@@ -76,7 +82,9 @@ class TemperatureTrial:
 
 
 def temperature_slider(trial: TemperatureTrial, temperature: float) -> VBox:
-    """A slider for the temperature above the picture. Children: the slider, the picture as HTML."""
+    """A slider for the temperature above the picture. Children: the slider, the picture
+    as HTML.
+    """
     from ipywidgets import FloatSlider, VBox
 
     slider = FloatSlider(
@@ -94,8 +102,8 @@ class LiveCurves(TrainerCallback):
     """Draws a training run while it runs: one picture, renewed at each evaluation.
 
     `teacher`: its held-out `perplexity` and `masked_accuracy`. `beside`: earlier runs'
-    `held_out`, by name. Afterwards `training` and `held_out` hold what was drawn, and `seconds`
-    how long the run took, its evaluations included.
+    `held_out`, by name. Afterwards `training` and `held_out` hold what was drawn, and
+    `seconds` how long the run took, its evaluations included.
     """
 
     def __init__(
@@ -151,7 +159,8 @@ class LiveCurves(TrainerCallback):
 
 
 class ManyRuns(TrainerCallback):
-    """One line for several training runs in turn: which is on, its step, and the time left.
+    """One line for several training runs in turn: which is on, its step, and the time
+    left.
 
     `names`: the runs in their order; each `on_train_begin` starts the next.
     """

@@ -1,13 +1,15 @@
-"""DistilBERT's objective: three losses and their weighted sum, as pure functions of tensors.
+"""DistilBERT's objective: three losses and their weighted sum, as pure functions of
+tensors.
 
     total = 5 x distillation + 2 x masked LM + 1 x cosine          (+ 0 x MSE)
 
-The first half of this file says what the losses *are*, on whole logits. `projected_losses` then
-computes the same numbers without ever holding the logits: the vocabulary is 30,522 wide, so the
-logits of one batch weigh more than the model. It makes them a few rows at a time and takes the
-gradient on the spot.
+The first half of this file says what the losses *are*, on whole logits.
+`projected_losses` then computes the same numbers without ever holding the logits: the
+vocabulary is 30,522 wide, so the logits of one batch weigh more than the model. It
+makes them a few rows at a time and takes the gradient on the spot.
 
-Source: Sanh et al. 2019, section 3, and the training code published with it (`distiller.py`).
+Source: Sanh et al. 2019, section 3, and the training code published with it
+(`distiller.py`).
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ ROWS = 256  # rows of logits held at a time: 31 MB in float32; more is no faster
 class Objective:
     """The weight of each loss, the temperature, and where the distillation loss looks.
 
-    The defaults are the original's. `positions` is "all" (every token that is not padding) or
-    "masked" (only those whose label is not -100); it concerns the distillation loss and the MSE.
+    The defaults are the original's. `positions` is "all" (every token that is not
+    padding) or "masked" (only those whose label is not -100); it concerns the
+    distillation loss and the MSE.
     """
 
     distillation: float = 5.0
@@ -53,7 +56,9 @@ class Objective:
 
 
 class Losses(NamedTuple):
-    """The weighted total, which has a gradient, and its unweighted parts, which have none."""
+    """The weighted total, which has a gradient, and its unweighted parts, which have
+    none.
+    """
 
     total: torch.Tensor
     distillation: torch.Tensor
@@ -68,10 +73,11 @@ def distillation_loss(
     positions: torch.Tensor,
     temperature: float = 2.0,
 ) -> torch.Tensor:
-    """KL(teacher || student) of the softened distributions, times T squared, mean per position.
+    """KL(teacher || student) of the softened distributions, times T squared, mean per
+    position.
 
-    `student_logits`, `teacher_logits`: (..., V). `positions`: (...), True where the loss looks.
-    T squared undoes what the temperature does to the size of the gradient.
+    `student_logits`, `teacher_logits`: (..., V). `positions`: (...), True where the
+    loss looks. T squared undoes what the temperature does to the size of the gradient.
     """
     log_q = functional.log_softmax(
         student_logits[positions] / temperature, dim=-1
@@ -82,7 +88,9 @@ def distillation_loss(
 
 
 def masked_lm_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy with the hidden tokens, mean over them. `logits` (..., V), `labels` (...)."""
+    """Cross-entropy with the hidden tokens, mean over them. `logits` (..., V), `labels`
+    (...).
+    """
     return functional.cross_entropy(
         logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE
     )
@@ -91,7 +99,9 @@ def masked_lm_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def cosine_loss(
     student_hidden: torch.Tensor, teacher_hidden: torch.Tensor, positions: torch.Tensor
 ) -> torch.Tensor:
-    """1 - cosine between the last hidden states (..., D), mean over `positions` (...)."""
+    """1 - cosine between the last hidden states (..., D), mean over `positions`
+    (...).
+    """
     mine, yours = student_hidden[positions], teacher_hidden[positions]  # (N, D)
     return 1 - functional.cosine_similarity(mine, yours, dim=-1).mean()
 
@@ -99,7 +109,9 @@ def cosine_loss(
 def mse_loss(
     student_logits: torch.Tensor, teacher_logits: torch.Tensor, positions: torch.Tensor
 ) -> torch.Tensor:
-    """Squared distance of the logits (..., V), summed over V, mean over `positions` (...)."""
+    """Squared distance of the logits (..., V), summed over V, mean over `positions`
+    (...).
+    """
     gaps = student_logits[positions] - teacher_logits[positions]
     return gaps.square().sum(-1).mean()
 
@@ -120,7 +132,9 @@ class Projection(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What the means divide by, when a batch is only a part of what one step learns from."""
+    """What the means divide by, when a batch is only a part of what one step learns
+    from.
+    """
 
     valid: float  # tokens that are not padding
     masked: float  # labels that are not -100
@@ -136,13 +150,13 @@ def projected_losses(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The losses that need logits, without holding more than `rows` rows of them.
 
-    `student`, `teacher`: one row for each valid token (N of them); the teacher may be None when
-    no loss looks at its logits. `labels` (N,), -100 where nothing was hidden. The means divide by
-    `counts`, or else by this batch's own.
+    `student`, `teacher`: one row for each valid token (N of them); the teacher may be
+    None when no loss looks at its logits. `labels` (N,), -100 where nothing was hidden.
+    The means divide by `counts`, or else by this batch's own.
 
     Returns the weighted total, with a gradient for the student, and the unweighted
-    (distillation, masked LM, MSE) as one tensor (3,). In the computing precision of autocast if
-    it is on; softmax and sums in float32 at least.
+    (distillation, masked LM, MSE) as one tensor (3,). In the computing precision of
+    autocast if it is on; softmax and sums in float32 at least.
 
     Raises `ValueError` when the objective needs a teacher that is not there.
     """
@@ -164,7 +178,9 @@ def projected_losses(
 
 
 class _Projected(torch.autograd.Function):
-    """A few rows of logits at a time: the losses, and at once their gradient, in closed form."""
+    """A few rows of logits at a time: the losses, and at once their gradient, in closed
+    form.
+    """
 
     @staticmethod
     def forward(
@@ -229,12 +245,13 @@ def _chunk(
     divisors: tuple[float, float],
     sums: torch.Tensor,
 ) -> torch.Tensor:
-    """Add this chunk's (distillation, masked LM, MSE) to `sums`; return the total's gradient.
+    """Add this chunk's (distillation, masked LM, MSE) to `sums`; return the total's
+    gradient.
 
-    The gradient is that by the student's logits z, (rows, V). With q and p the softened student
-    and teacher, that of T^2 KL(p || q) is T (q - p); that of the cross-entropy is q - onehot.
-    Every line that touches (rows, V) numbers costs as much as a share of the matrix products, so
-    there are few, and they write where there is room already.
+    The gradient is that by the student's logits z, (rows, V). With q and p the softened
+    student and teacher, that of T^2 KL(p || q) is T (q - p); that of the cross-entropy
+    is q - onehot. Every line that touches (rows, V) numbers costs as much as a share of
+    the matrix products, so there are few, and they write where there is room already.
     """
     z = _logits(student, part, sums.dtype)
     compared, masked = divisors
@@ -261,7 +278,9 @@ def _surprise(
     masked: float,
     sums: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Masked LM: add its loss to `sums`; (rows that have a label, gradient at those rows)."""
+    """Masked LM: add its loss to `sums`; (rows that have a label, gradient at those
+    rows).
+    """
     hidden = (labels != IGNORE).nonzero().flatten()
     if not objective.masked_lm or not len(hidden):
         return None
@@ -280,8 +299,9 @@ def _difference(
 ) -> torch.Tensor:
     """Distillation and MSE between student logits z and teacher logits y, both used up.
 
-    Adds the losses to `sums`; returns the gradient by z. With d = (y - z) / T, and the logarithm
-    of a sum of exponentials lse, KL(p || q) = sum(p d) + lse(z / T) - lse(y / T).
+    Adds the losses to `sums`; returns the gradient by z. With d = (y - z) / T, and the
+    logarithm of a sum of exponentials lse, KL(p || q) = sum(p d) + lse(z / T) - lse(y /
+    T).
     """
     t = objective.temperature
     p, lse_y = _softmax(y.div_(t))
@@ -296,7 +316,9 @@ def _difference(
 
 
 def _softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Softmax over the last dimension, and the logarithm of the sum it divides by, (rows,)."""
+    """Softmax over the last dimension, and the logarithm of the sum it divides by,
+    (rows,).
+    """
     p = functional.softmax(logits, dim=-1)
     return p, logits.amax(-1) - p.amax(-1).log()
 
@@ -307,7 +329,9 @@ def _push_back(
     part: slice,
     grads: list[torch.Tensor | None],
 ) -> None:
-    """Carry the gradient by the logits (rows, V) back to vectors, weight and bias, in place."""
+    """Carry the gradient by the logits (rows, V) back to vectors, weight and bias, in
+    place.
+    """
     vectors, weight, bias = grads
     if vectors is not None:
         vectors[part] = (grad @ student.weight).to(vectors.dtype)
@@ -328,13 +352,15 @@ def triple_loss(
     objective: Objective,
     counts: Counts | None = None,
 ) -> Losses:
-    """The whole objective, on the N valid tokens of a batch (padding is left out beforehand).
+    """The whole objective, on the N valid tokens of a batch (padding is left out
+    beforehand).
 
     `student_hidden`, `teacher_hidden`: last hidden states (N, D). The rest as in
-    `projected_losses`. The cosine loss looks at all N tokens; without its weight the teacher's
-    hidden states may be None.
+    `projected_losses`. The cosine loss looks at all N tokens; without its weight the
+    teacher's hidden states may be None.
 
-    Raises `ValueError` when the two hidden states differ in shape, or a teacher is missing.
+    Raises `ValueError` when the two hidden states differ in shape, or a teacher is
+    missing.
     """
     counts = counts or Counts(len(labels), int((labels != IGNORE).sum()))
     total, parts = projected_losses(student, teacher, labels, objective, counts)

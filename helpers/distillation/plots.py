@@ -1,4 +1,6 @@
-"""Pictures for `03_distillation_objective`: soft labels, losses, curves and what each is worth."""
+"""Pictures for `03_distillation_objective`: soft labels, losses, curves and what each
+is worth.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ def dark_knowledge(
 ) -> Figure:
     """The one-hot label beside the teacher's distribution, both over the same `words`.
 
-    `taught`: the teacher's probabilities of `words`; what is missing to 1 is drawn as a last row.
+    `taught`: the teacher's probabilities of `words`; what is missing to 1 is drawn as a
+    last row.
     """
     fig, (left, right) = figure(8, 1.3 + 0.28 * len(words), ncols=2, sharey=True)
     rows = [*words, "all others"]
@@ -86,9 +89,11 @@ def softened(
     temperature: float,
     title: str,
 ) -> Figure:
-    """Teacher and student at one temperature (bars), and the gradient's size at many (lines).
+    """Teacher and student at one temperature (bars), and the gradient's size at many
+    (lines).
 
-    `sweep` holds "T" and, for each name besides, the gradient's norm at these temperatures.
+    `sweep` holds "T" and, for each name besides, the gradient's norm at these
+    temperatures.
     """
     fig, (bars, lines) = figure(8, 3.6, ncols=2)
     fig.set_dpi(LIGHT)
@@ -143,7 +148,8 @@ def mask_kinds(tokenizer: Any, batch: Mapping[str, Any]) -> list[tuple[str, str]
 def masked_rows(
     rows: Sequence[Sequence[tuple[str, str]]], per_line: int = 12
 ) -> Figure:
-    """One sentence masked anew in each row: (what the model sees, a key of `KINDS`) per token.
+    """One sentence masked anew in each row: (what the model sees, a key of `KINDS`) per
+    token.
 
     Only the first `per_line` tokens of a row are drawn.
     """
@@ -172,7 +178,9 @@ def masked_rows(
 def divergence_bars(
     tokens: Sequence[str], divergences: Sequence[float], masked: Sequence[bool]
 ) -> Figure:
-    """The distillation loss token by token, in nats; hidden tokens in another colour."""
+    """The distillation loss token by token, in nats; hidden tokens in another
+    colour.
+    """
     from matplotlib.patches import Patch
 
     fig, ax = figure(8, 3.4)
@@ -191,7 +199,8 @@ def divergence_bars(
 
 
 def starts(accuracy: Mapping[str, float], targets: int) -> Figure:
-    """Masked accuracy, in [0, 1], of the teacher (first) and of students before any training.
+    """Masked accuracy, in [0, 1], of the teacher (first) and of students before any
+    training.
 
     Thin lines are two standard errors for `targets` hidden tokens.
     """
@@ -217,10 +226,11 @@ def starts(accuracy: Mapping[str, float], targets: int) -> Figure:
 def switched_off(
     histories: Mapping[str, Mapping[str, Sequence[float]]], teacher: float | None = None
 ) -> Figure:
-    """One panel a loss: how it runs, step by step, when all or not all losses are trained.
+    """One panel a loss: how it runs, step by step, when all or not all losses are
+    trained.
 
-    `histories` maps a variant to {loss: its unweighted value at each step}; `teacher` is the
-    teacher's own masked LM loss, drawn as a dotted line.
+    `histories` maps a variant to {loss: its unweighted value at each step}; `teacher`
+    is the teacher's own masked LM loss, drawn as a dotted line.
     """
     names = list(next(iter(histories.values())))
     fig, axes = figure(8, 3.5, ncols=len(names))
@@ -267,10 +277,10 @@ def live_curves(
 ) -> Figure:
     """A run as it goes: its losses, held-out perplexity, held-out masked accuracy.
 
-    `held_out` maps a run's name to points with `step`, `perplexity` and `masked_accuracy`;
-    `training`: log lines of the last one, with `step` and `..._loss`; `teacher`: its perplexity
-    and masked accuracy, drawn dashed, if known. `turns`: steps after which the settings changed,
-    drawn dotted.
+    `held_out` maps a run's name to points with `step`, `perplexity` and
+    `masked_accuracy`; `training`: log lines of the last one, with `step` and
+    `..._loss`; `teacher`: its perplexity and masked accuracy, drawn dashed, if known.
+    `turns`: steps after which the settings changed, drawn dotted.
     """
     fig, axes = figure(8, 3.4, ncols=3)
     fig.set_dpi(LIGHT)
@@ -331,10 +341,12 @@ def _finish(fig: Figure, axes: Sequence[Axes], title: str) -> None:
 def ablation_changes(
     summary: Mapping[str, Mapping[str, Any]], paper: Mapping[str, float]
 ) -> Figure:
-    """What each omission costs, against "triple loss": two panels measured here, one the paper's.
+    """What each omission costs, against "triple loss": two panels measured here, one
+    the paper's.
 
-    `summary` maps an arm to its mean `loss` (nats) and `transfer` (in [0, 1]) and their `..._runs`,
-    one a seed; `paper` maps an arm to its change of the GLUE mean, in points.
+    `summary` maps an arm to its mean `loss` (nats) and `transfer` (in [0, 1]) and their
+    `..._runs`, one a seed; `paper` maps an arm to its change of the GLUE mean, in
+    points.
     """
     whole = summary["triple loss"]
     arms = [arm for arm in summary if arm != "triple loss"]
@@ -380,7 +392,9 @@ def _change_panels(
 def _change_panel(
     ax: Axes, values: Mapping[str, tuple[float, Sequence[float]] | None], colour: str
 ) -> None:
-    """A bar an arm, a dot a seed. A bar that would dwarf the rest is cut and says its length."""
+    """A bar an arm, a dot a seed. A bar that would dwarf the rest is cut and says its
+    length.
+    """
     limit = _limit(list(filter(None, values.values())))
     for row, found in enumerate(values.values()):
         if found is None:
@@ -403,7 +417,9 @@ def _change_panel(
 
 
 def _limit(changes: Sequence[tuple[float, Sequence[float]]]) -> float:
-    """How far left a panel reaches: as far as any seed, save of an arm four times the next."""
+    """How far left a panel reaches: as far as any seed, save of an arm four times the
+    next.
+    """
     first, second, *_ = sorted((abs(mean) for mean, _ in changes), reverse=True)
     shown = [runs for mean, runs in changes if abs(mean) < first or first <= 4 * second]
     return 1.15 * max(abs(run) for runs in shown for run in runs)
@@ -416,8 +432,9 @@ def equal_budget(
 ) -> Figure:
     """Held-out loss over steps (left) and over seconds (right); a thin line a seed.
 
-    `curves` maps a name to one curve a seed, points with `step`, `seconds`, `loss` (nats);
-    `teacher` is its loss; the vertical line stands at the common number of `steps`.
+    `curves` maps a name to one curve a seed, points with `step`, `seconds`, `loss`
+    (nats); `teacher` is its loss; the vertical line stands at the common number of
+    `steps`.
     """
     fig, axes = figure(8, 3.4, ncols=2, sharey=True)
     fig.set_dpi(LIGHT)
@@ -477,7 +494,9 @@ def transfer_bars(scores: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def kept_by_task(rows: Mapping[str, tuple[float, float]]) -> Figure:
-    """Student's score as a share of the teacher's, task by task: {task: (teacher, student)}."""
+    """Student's score as a share of the teacher's, task by task: {task: (teacher,
+    student)}.
+    """
     fig, ax = figure(8, 1.2 + 0.31 * len(rows))
     kept = {task: student / teacher for task, (teacher, student) in rows.items()}
     for row, (task, share) in enumerate(sorted(kept.items(), key=lambda item: item[1])):
@@ -500,7 +519,9 @@ def kept_by_task(rows: Mapping[str, tuple[float, float]]) -> Figure:
 
 
 def timing_strips(times: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Milliseconds of single forward passes, a panel a pair: {pair: {model: [ms, ...]}}."""
+    """Milliseconds of single forward passes, a panel a pair: {pair: {model: [ms,
+    ...]}}.
+    """
     fig, axes = figure(8, 2.6, ncols=len(times), squeeze=False)
     for ax, (pair, measured) in zip(axes[0], times.items(), strict=True):
         for row, (values, colour) in enumerate(

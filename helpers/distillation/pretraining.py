@@ -1,8 +1,9 @@
-"""One distillation run, from a teacher and texts to a folder that `from_pretrained` opens.
+"""One distillation run, from a teacher and texts to a folder that `from_pretrained`
+opens.
 
-Everything is read and checked before the first step. The folder of a run holds `run.json` (its
-settings), `log.jsonl`, `checkpoints/` and, at the end, the student and its tokenizer. The same
-command goes on where a killed run stopped.
+Everything is read and checked before the first step. The folder of a run holds
+`run.json` (its settings), `log.jsonl`, `checkpoints/` and, at the end, the student and
+its tokenizer. The same command goes on where a killed run stopped.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def _setting(default: Any, help: str = "", **option: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is made of. The defaults are the original's, with one process of its eight.
+    """What a run is made of. The defaults are the original's, with one process of its
+    eight.
 
     The options of `workbook distill` are made of these fields.
     """
@@ -83,7 +85,8 @@ class Settings:
     seed: int = _setting(0, "Draws masks, order and random layers.")
 
 
-# What each profile changes of the original's recipe: a few layers, short sequences, two cores.
+# What each profile changes of the original's recipe: a few layers, short sequences, two
+# cores.
 _POCKET = Settings(
     student_layers=(0, 2, 5),
     cosine=50.0,
@@ -117,10 +120,12 @@ class Run:
 
 
 def prepare(settings: Settings, output: Path, report_to: Sequence[str] = ()) -> Run:
-    """Read and check everything a run needs; nothing is trained and nothing written yet.
+    """Read and check everything a run needs; nothing is trained and nothing written
+    yet.
 
-    Raises `WorkbookError`, one line, on texts that are missing, empty or not UTF-8, a teacher that
-    cannot teach, layers that it does not have, or an output folder that holds something else.
+    Raises `WorkbookError`, one line, on texts that are missing, empty or not UTF-8, a
+    teacher that cannot teach, layers that it does not have, or an output folder that
+    holds something else.
     """
     import torch
     from transformers import set_seed
@@ -247,8 +252,8 @@ def load_teacher(
 ) -> tuple[DistilBertForMaskedLM, PreTrainedTokenizerBase]:
     """The teacher as a `DistilBertForMaskedLM` of all its layers, and its tokenizer.
 
-    Raises `WorkbookError` when it cannot be opened, has no trained masked-LM head, or has another
-    vocabulary than its tokenizer.
+    Raises `WorkbookError` when it cannot be opened, has no trained masked-LM head, or
+    has another vocabulary than its tokenizer.
     """
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -347,7 +352,8 @@ def _examine(
 def run(
     settings: Settings, output: Path, report_to: Sequence[str] = ()
 ) -> dict[str, float]:
-    """Distil, from the start or from the last checkpoint in `output`; returns the last figures.
+    """Distil, from the start or from the last checkpoint in `output`; returns the last
+    figures.
 
     Raises `WorkbookError` as `prepare` does, before anything is written.
     """

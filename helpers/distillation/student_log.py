@@ -1,4 +1,6 @@
-"""What was measured while the shipped pocket student was made: its log, and how it transfers."""
+"""What was measured while the shipped pocket student was made: its log, and how it
+transfers.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,12 @@ _OF_NO_EFFECT = {
 
 
 def student_log() -> list[dict[str, Any]]:
-    """The lines of the shipped student's training log, in the order in which they were written.
+    """The lines of the shipped student's training log, in the order in which they were
+    written.
 
-    Each has `step` and `seconds`; training lines have `distillation_loss`, `masked_lm_loss` and
-    `cosine_loss`, held-out lines `eval_masked_accuracy` and `eval_perplexity`.
+    Each has `step` and `seconds`; training lines have `distillation_loss`,
+    `masked_lm_loss` and `cosine_loss`, held-out lines `eval_masked_accuracy` and
+    `eval_perplexity`.
 
     Raises `WorkbookError` when the file is missing or a line is not JSON.
     """
@@ -65,10 +69,11 @@ def student_turns() -> list[int]:
 
 
 def student_transfer() -> dict[str, Any]:
-    """Few-shot scores of teacher and shipped student: {task: {"teacher", "student", "retention"}}.
+    """Few-shot scores of teacher and shipped student: {task: {"teacher", "student",
+    "retention"}}.
 
-    `teacher` and `student` hold a `mean` and its `runs`, scores in [0, 1]; the key "retention"
-    itself is the mean over the tasks.
+    `teacher` and `student` hold a `mean` and its `runs`, scores in [0, 1]; the key
+    "retention" itself is the mean over the tasks.
 
     Raises `WorkbookError` when the file is missing or malformed.
     """

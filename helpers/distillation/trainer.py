@@ -1,8 +1,9 @@
-"""Distillation: a student that learns from a frozen teacher, as a `transformers.Trainer`.
+"""Distillation: a student that learns from a frozen teacher, as a
+`transformers.Trainer`.
 
-Mixed precision, gradient accumulation, checkpoints, resume and several processes are the
-library's. What is ours: the objective, a forward pass that leaves padding out, and means that are
-right whatever a step is cut into.
+Mixed precision, gradient accumulation, checkpoints, resume and several processes are
+the library's. What is ours: the objective, a forward pass that leaves padding out, and
+means that are right whatever a step is cut into.
 
 Source: Sanh et al. 2019, section 3 and 4, and the training code published with it.
 """
@@ -57,7 +58,9 @@ def as_distilbert(model: PreTrainedModel) -> DistilBertForMaskedLM:
 
 
 class Lesson(NamedTuple):
-    """What the teacher says about a batch's N valid tokens, and how the student is marked."""
+    """What the teacher says about a batch's N valid tokens, and how the student is
+    marked.
+    """
 
     hidden_states: (
         torch.Tensor | None
@@ -68,12 +71,16 @@ class Lesson(NamedTuple):
 
 
 class Student(DistilBertForMaskedLM):
-    """A DistilBERT that can be given a lesson; without one it is the library's own class."""
+    """A DistilBERT that can be given a lesson; without one it is the library's own
+    class.
+    """
 
     def forward(
         self, input_ids=None, attention_mask=None, labels=None, lesson=None, **keywords
     ):
-        """With a `lesson`: `Losses`. Arguments (B, S) as for `DistilBertForMaskedLM`."""
+        """With a `lesson`: `Losses`. Arguments (B, S) as for
+        `DistilBertForMaskedLM`.
+        """
         if lesson is None:
             return super().forward(
                 input_ids=input_ids,
@@ -93,7 +100,8 @@ class Student(DistilBertForMaskedLM):
 def student_of(
     teacher: DistilBertForMaskedLM, layers: Sequence[int], dropout: float = 0.1
 ) -> Student:
-    """A student that starts from some of the teacher's layers, its embeddings and its head.
+    """A student that starts from some of the teacher's layers, its embeddings and its
+    head.
 
     Raises `WorkbookError` when the teacher has no such layer.
     """
@@ -131,11 +139,13 @@ def valid_hidden_states(
     labels: torch.Tensor | None = None,
     groups: int = GROUPS,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Last hidden states of the tokens that are not padding, (N, D), and their labels (N,).
+    """Last hidden states of the tokens that are not padding, (N, D), and their labels
+    (N,).
 
-    The rows (B, S), padded on the right, go through the encoder in `groups` parts, shortest
-    first, each cut at its own longest row: most of the padding is never computed. The order of
-    the N tokens depends on `attention_mask` alone, so that teacher and student agree.
+    The rows (B, S), padded on the right, go through the encoder in `groups` parts,
+    shortest first, each cut at its own longest row: most of the padding is never
+    computed. The order of the N tokens depends on `attention_mask` alone, so that
+    teacher and student agree.
     """
     lengths = attention_mask.sum(1)
     hidden, wanted = [], []
@@ -151,7 +161,9 @@ def valid_hidden_states(
 
 
 def projection(model: DistilBertForMaskedLM, hidden: torch.Tensor) -> Projection:
-    """The head's transform applied to hidden states (N, D), and the matrix that would follow."""
+    """The head's transform applied to hidden states (N, D), and the matrix that would
+    follow.
+    """
     vectors = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
     return Projection(vectors, model.vocab_projector.weight, model.vocab_projector.bias)
 
@@ -159,8 +171,9 @@ def projection(model: DistilBertForMaskedLM, hidden: torch.Tensor) -> Projection
 class DistillationTrainer(Trainer):
     """A `Trainer` whose loss is DistilBERT's objective, with a frozen teacher.
 
-    Takes a `Student`, `Sequences` and a masking collator, besides `teacher` and `objective`.
-    `examine`, if given, is called with the student at each evaluation and returns figures to log.
+    Takes a `Student`, `Sequences` and a masking collator, besides `teacher` and
+    `objective`. `examine`, if given, is called with the student at each evaluation and
+    returns figures to log.
     """
 
     def __init__(
@@ -193,7 +206,9 @@ class DistillationTrainer(Trainer):
         return super()._get_train_sampler(train_dataset)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """Adds to the batches of one step what its means divide by: tokens, hidden tokens."""
+        """Adds to the batches of one step what its means divide by: tokens, hidden
+        tokens.
+        """
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         counts = torch.zeros(2, device=device)
         for batch in batches:
@@ -225,7 +240,9 @@ class DistillationTrainer(Trainer):
         return Lesson(hidden, taught, self.objective, counts)
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
-        """Adds the four losses apart, each the mean over the steps since the last line."""
+        """Adds the four losses apart, each the mean over the steps since the last
+        line.
+        """
         if self.parts and "loss" in logs:
             steps = len(self.parts) / self.args.gradient_accumulation_steps
             sums = self.accelerator.reduce(torch.stack(self.parts).sum(0), "sum")
@@ -258,7 +275,9 @@ class _Epochs(TrainerCallback):
 
 
 class _LastLook(TrainerCallback):
-    """Examines the student after the last step, whatever the interval between two looks."""
+    """Examines the student after the last step, whatever the interval between two
+    looks.
+    """
 
     def on_step_end(self, args, state, control, **keywords):
         if state.global_step >= state.max_steps and args.eval_strategy != "no":
@@ -266,9 +285,11 @@ class _LastLook(TrainerCallback):
 
 
 class JsonLines(TrainerCallback):
-    """Writes every log line of a run to a file, one JSON object a line, with step and seconds.
+    """Writes every log line of a run to a file, one JSON object a line, with step and
+    seconds.
 
-    After a resume the lines past the checkpoint are dropped: those steps are taken again.
+    After a resume the lines past the checkpoint are dropped: those steps are taken
+    again.
     """
 
     def __init__(self, path: Path):
@@ -296,7 +317,8 @@ class JsonLines(TrainerCallback):
 
 
 def training_arguments(output: Path, profile: str, **changes: Any) -> TrainingArguments:
-    """The settings of a run: the original's in `full`, gentler ones on two cores otherwise.
+    """The settings of a run: the original's in `full`, gentler ones on two cores
+    otherwise.
 
     `changes` replace any field of `TrainingArguments`.
     """

@@ -1,7 +1,8 @@
 """What a layer costs, counted: floating-point operations, and bytes of scores.
 
-A multiplication and an addition count as two operations, as everybody counts them. Softmax,
-LayerNorm, GELU and biases are left out: they are few operations (though not few bytes).
+A multiplication and an addition count as two operations, as everybody counts them.
+Softmax, LayerNorm, GELU and biases are left out: they are few operations (though not
+few bytes).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ TILE = (
 def layer_flops(lengths: Sequence[int], dim: int, hidden_dim: int) -> dict[str, int]:
     """Operations of one layer on texts of these lengths: `matrices`, `attention`.
 
-    `matrices`: the six linear layers, 2 operations for each weight and token. `attention`: scores
-    and weighted values, 2 x 2 x dim for each pair of tokens of a text.
+    `matrices`: the six linear layers, 2 operations for each weight and token.
+    `attention`: scores and weighted values, 2 x 2 x dim for each pair of tokens of a
+    text.
 
     >>> layer_flops([2], 3, 12)
     {'matrices': 432, 'attention': 48}
@@ -29,7 +31,9 @@ def layer_flops(lengths: Sequence[int], dim: int, hidden_dim: int) -> dict[str, 
 
 
 def model_flops(lengths: Sequence[int], layers: int, dim: int, hidden_dim: int) -> int:
-    """Operations of `layers` such layers: what an encoder must do for the real tokens."""
+    """Operations of `layers` such layers: what an encoder must do for the real
+    tokens.
+    """
     return layers * sum(layer_flops(lengths, dim, hidden_dim).values())
 
 
@@ -53,7 +57,8 @@ def score_bytes(length: int, batch: int, heads: int, dtype: str = "float32") -> 
 
 
 def tile_bytes(length: int, batch: int, heads: int, tile: int = TILE) -> int:
-    """Bytes that tiles hold instead: one tile of scores, and two sums for each query, all fp32.
+    """Bytes that tiles hold instead: one tile of scores, and two sums for each query,
+    all fp32.
 
     One tile for each text and head, as if all were worked on at once.
     """
@@ -62,5 +67,7 @@ def tile_bytes(length: int, batch: int, heads: int, tile: int = TILE) -> int:
 
 
 def state_bytes(length: int, batch: int, dim: int, dtype: str = "float32") -> int:
-    """Bytes of queries, keys, values and outputs (batch, length, dim): needed in either case."""
+    """Bytes of queries, keys, values and outputs (batch, length, dim): needed in either
+    case.
+    """
     return 4 * batch * length * dim * BYTES[dtype]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from helpers.show.checks import Drawn, Exercise
+from helpers.show.exercises import Drawn, Exercise
 
 State = tuple[float, float, float]  # largest score, sum of exponentials, mixed values
 

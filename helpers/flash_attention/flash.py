@@ -29,7 +29,8 @@ class Backend:
 
 
 def backends() -> list[Backend]:
-    """Every attention back end that the workbook speaks of, tried or looked for on this machine.
+    """Every attention back end that the workbook speaks of, tried or looked for on this
+    machine.
 
     The names of those that `transformers` knows are what `attn_implementation` takes.
     """
@@ -101,7 +102,8 @@ def _tiny(
 
 
 def picked_kernel(device: str, dtype: str = "float32", masked: bool = False) -> str:
-    """Which kernel `scaled_dot_product_attention` picks: "flash", "efficient", "cudnn" or "math".
+    """Which kernel `scaled_dot_product_attention` picks: "flash", "efficient", "cudnn"
+    or "math".
 
     Found by asking: a tiny attention is run, and torch's dispatcher says what it calls.
     """
@@ -129,7 +131,9 @@ def picked_kernel(device: str, dtype: str = "float32", masked: bool = False) -> 
 def usable_kernels(
     device: str, dtype: str = "float32", masked: bool = False
 ) -> list[str]:
-    """The kernels that do this work when they are the only one allowed, "math" among them."""
+    """The kernels that do this work when they are the only one allowed, "math" among
+    them.
+    """
     kinds = [*KERNELS, "math"]
     return [kind for kind in kinds if kernel_runs(kind, *_tiny(device, dtype, masked))]
 
@@ -156,7 +160,8 @@ def attention_by(
     value: torch.Tensor,
     mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`scaled_dot_product_attention` (B, H, S, D) with one kernel allowed, "math" or of `KERNELS`.
+    """`scaled_dot_product_attention` (B, H, S, D) with one kernel allowed, "math" or of
+    `KERNELS`.
 
     Raises `RuntimeError` where that kernel cannot do it.
     """

@@ -1,8 +1,9 @@
 """`workbook flash-bench`: what each attention back end is worth on a GPU, in one run.
 
-First every back end is held against float64; then models of full-size shapes (random weights: time
-does not depend on what they say) read the same texts by turns. Tokens are counted without padding,
-whoever computes it. On a machine without a GPU it runs as well, `quick`, to try the script itself.
+First every back end is held against float64; then models of full-size shapes (random
+weights: time does not depend on what they say) read the same texts by turns. Tokens are
+counted without padding, whoever computes it. On a machine without a GPU it runs as
+well, `quick`, to try the script itself.
 """
 
 from __future__ import annotations
@@ -29,8 +30,7 @@ from transformers import (
 from helpers.core.cache import write_json
 from helpers.core.errors import WorkbookError
 from helpers.core.machine import machine
-from helpers.flash_attention import cost as attention_cost
-from helpers.flash_attention import flash
+from helpers.flash_attention import cost, flash
 from helpers.flash_attention.unpadded import Packed, Unpadded, attend, pack, unpadded
 from helpers.training import benchmark
 
@@ -49,7 +49,9 @@ SPREAD = "realistic"  # the name of the case that the sample texts' lengths make
 
 
 class Sizes(NamedTuple):
-    """How large a run is: `tokens` for each batch, matrix side for the peak, and repeats."""
+    """How large a run is: `tokens` for each batch, matrix side for the peak, and
+    repeats.
+    """
 
     tokens: int
     texts: int
@@ -127,7 +129,9 @@ def measure(
 
 
 def models(run: Run) -> Iterator[tuple[str, PreTrainedModel]]:
-    """DistilBERT and BERT-base for classification with random weights, fp32, on the device."""
+    """DistilBERT and BERT-base for classification with random weights, fp32, on the
+    device.
+    """
     tiny = run.sizes.config
     distil, large = {}, {}
     if tiny:
@@ -154,9 +158,11 @@ def models(run: Run) -> Iterator[tuple[str, PreTrainedModel]]:
 
 
 def cases(sizes: Sizes) -> dict[str, list[int]]:
-    """{name: lengths of a batch's texts}: equal ones, and as the sample texts have them.
+    """{name: lengths of a batch's texts}: equal ones, and as the sample texts have
+    them.
 
-    "4 x realistic" keeps the spread and makes all texts four times as long, up to the limit.
+    "4 x realistic" keeps the spread and makes all texts four times as long, up to the
+    limit.
     """
     drawn = realistic(sizes.texts)
     equal = {f"all {n}": [n] * (sizes.tokens // n) for n in sizes.lengths}
@@ -165,7 +171,9 @@ def cases(sizes: Sizes) -> dict[str, list[int]]:
 
 
 def realistic(texts: int, seed: int = 0) -> list[int]:
-    """Lengths in tokens of so many texts of the sample sets, reviews and passages mixed."""
+    """Lengths in tokens of so many texts of the sample sets, reviews and passages
+    mixed.
+    """
     stored = json.loads(LENGTHS.read_text(encoding="utf8"))
     pool = torch.tensor([length for lengths in stored.values() for length in lengths])
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
@@ -186,8 +194,8 @@ def padded_batch(lengths: list[int], device: str) -> dict[str, torch.Tensor]:
 def kernel_errors(run: Run) -> dict[str, dict[str, float]]:
     """The kernels by themselves, fp16, against float64: {kernel: {"max", "mean"}}.
 
-    Those of `scaled_dot_product_attention` each alone; `unpadded` is torch's varlen kernel where
-    there is one, and one text after the other elsewhere.
+    Those of `scaled_dot_product_attention` each alone; `unpadded` is torch's varlen
+    kernel where there is one, and one text after the other elsewhere.
     """
     states = torch.randn(
         3, 2, 4, 100, 64, device=run.device
@@ -215,7 +223,8 @@ def _packed_attention(*states: torch.Tensor) -> torch.Tensor:
 
 
 def errors(run: Run, model: PreTrainedModel) -> dict[str, Any]:
-    """{contender: largest and mean distance from float64} of last hidden states, valid tokens.
+    """{contender: largest and mean distance from float64} of last hidden states, valid
+    tokens.
 
     `unit`: the standard deviation of what is compared.
     """
@@ -289,7 +298,9 @@ def _row(
     work: int,
     peak: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Tokens/s with quartiles, ratios to the bases, and the share of the matrix peak."""
+    """Tokens/s with quartiles, ratios to the bases, and the share of the matrix
+    peak.
+    """
     seconds = timed[name]
     dtype = next(dtype for dtype in DTYPES if dtype in name.split())
     return {
@@ -305,13 +316,15 @@ def _row(
 def _counted(model: PreTrainedModel, lengths: list[int]) -> int:
     config = model.config
     hidden = getattr(config, "hidden_dim", None) or config.intermediate_size
-    return attention_cost.model_flops(
+    return cost.model_flops(
         lengths, config.num_hidden_layers, config.hidden_size, hidden
     )
 
 
 def peak_bytes(work: Callable[[], Any], run: Run) -> int:
-    """Bytes that one call adds at its peak: the GPU's own count, or the process's on a CPU."""
+    """Bytes that one call adds at its peak: the GPU's own count, or the process's on a
+    CPU.
+    """
     if run.device == "cpu":
         return benchmark.peak_memory(work)
     work()
@@ -356,10 +369,11 @@ def contenders(
     ways: Sequence[str],
     stack: ExitStack | None = None,
 ) -> Iterator[tuple[str, Callable[[], Any] | str]]:
-    """(name, a call that computes `batch`), or (name, why it is missing), of all in `PLAN`.
+    """(name, a call that computes `batch`), or (name, why it is missing), of all in
+    `PLAN`.
 
-    Each has its own copy of the model, so that all can be held ready and take turns; `stack`
-    keeps what must be closed. `ways`: some of `WAYS`.
+    Each has its own copy of the model, so that all can be held ready and take turns;
+    `stack` keeps what must be closed. `ways`: some of `WAYS`.
     """
     with ExitStack() as own:
         for name, kind, dtype, how in PLAN:
@@ -418,7 +432,9 @@ def _graph(
 def _unpadded(
     run: Run, fast: Unpadded, batch: Mapping[str, torch.Tensor], how: str
 ) -> Callable[[], Any]:
-    """The whole way from a padded batch, the unpadding itself and its one wait included."""
+    """The whole way from a padded batch, the unpadding itself and its one wait
+    included.
+    """
     if how == "plain":
         return lambda: fast(**batch)
     if how == "compiled":
@@ -444,7 +460,8 @@ def captured(
 ) -> tuple[Callable[[], Any], dict[str, Any]]:
     """`forward(held)` as a CUDA graph: (replay, the tensors to copy new inputs into).
 
-    One launch in place of hundreds; every shape is fixed. Raises `RuntimeError` without CUDA.
+    One launch in place of hundreds; every shape is fixed. Raises `RuntimeError` without
+    CUDA.
     """
     if run.device != "cuda":
         raise RuntimeError("needs a CUDA GPU")
@@ -472,10 +489,12 @@ def captured(
 
 
 def headlines(report: Mapping[str, Any]) -> dict[str, float | None]:
-    """The three numbers that the workbook asks for, of DistilBERT; None where not measured.
+    """The three numbers that the workbook asks for, of DistilBERT; None where not
+    measured.
 
-    The best unpadded fp16 on realistic lengths against padded fp32 eager and against padded fp16
-    sdpa (valid tokens a second), and the best share of the fp16 matrix peak at length 512.
+    The best unpadded fp16 on realistic lengths against padded fp32 eager and against
+    padded fp16 sdpa (valid tokens a second), and the best share of the fp16 matrix peak
+    at length 512.
     """
     rows = report["speed"].get("DistilBERT", {})
     spread = rows.get(SPREAD, {}).get("contenders", {})
@@ -508,7 +527,9 @@ def store(report: Mapping[str, Any], path: Path) -> None:
 
 
 def check(path: Path, quick: bool) -> None:
-    """Raises `WorkbookError` if a real run would measure a CPU, or a trial hide a measurement."""
+    """Raises `WorkbookError` if a real run would measure a CPU, or a trial hide a
+    measurement.
+    """
     if quick and path == STORED:
         raise WorkbookError(
             "a quick run is no measurement: give it an --output of its own"
@@ -550,5 +571,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def stored() -> dict[str, Any] | None:
-    """The measurement that lies in the repository, or None while nobody has made one."""
+    """The measurement that lies in the repository, or None while nobody has made
+    one.
+    """
     return json.loads(STORED.read_text(encoding="utf8")) if STORED.exists() else None

@@ -1,4 +1,6 @@
-"""Pictures for `10_flash_attention`: bytes, tiles, number formats, padding, and who is how fast."""
+"""Pictures for `10_flash_attention`: bytes, tiles, number formats, padding, and who is
+how fast.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def bytes_by_length(rows: Mapping[str, Mapping[int, int]], title: str) -> Figure
 
 
 def tile_walk(length: int, tile: int) -> Figure:
-    """The score matrix, and the one tile of it that is held; what is carried along beside it."""
+    """The score matrix, and the one tile of it that is held; what is carried along
+    beside it.
+    """
     from matplotlib.patches import Rectangle
 
     fig, ax = figure(8, 4)
@@ -90,7 +94,9 @@ def memory(
     counted: Mapping[int, float],
     counted_name: str,
 ) -> Figure:
-    """Bytes added at the peak, {way: {length: bytes}}, as dots and lines; `counted` dashed."""
+    """Bytes added at the peak, {way: {length: bytes}}, as dots and lines; `counted`
+    dashed.
+    """
     fig, ax = figure(8, 3.8)
     for (name, found), colour in zip(
         measured.items(), (RED, BLUE, GREEN), strict=False
@@ -111,7 +117,8 @@ def memory(
 
 
 def spacing(formats: Mapping[str, Mapping[str, float]]) -> Figure:
-    """The gap between a number and the next one, over the number, up to each format's end.
+    """The gap between a number and the next one, over the number, up to each format's
+    end.
 
     `formats`: {name: {"eps", "max", "tiny" (smallest normal)}}.
     """
@@ -144,7 +151,9 @@ def spacing(formats: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def padding(lengths: Sequence[int]) -> Figure:
-    """A padded batch as a grid, and the same tokens end to end with the sums where texts begin."""
+    """A padded batch as a grid, and the same tokens end to end with the sums where
+    texts begin.
+    """
     fig, (above, below) = figure(8, 4.2, nrows=2, height_ratios=(4, 1))
     colours = [PALETTE[row % len(PALETTE)] for row in range(len(lengths))]
     above.barh(
@@ -172,7 +181,8 @@ def attention_share(
     measured: Mapping[int, tuple[float, float, float]],
     title: str,
 ) -> Figure:
-    """Which share of a layer attention is, by length: of the operations, and of the time here.
+    """Which share of a layer attention is, by length: of the operations, and of the
+    time here.
 
     `measured`: {length: (median, low, high)}.
     """
@@ -207,7 +217,9 @@ def attention_share(
 
 
 def cost(length: int, batch: int, heads: int, dtype: str, head_dim: int = 64) -> Figure:
-    """Bytes of one layer's attention: what goes in and out, the score matrix, and tiles instead."""
+    """Bytes of one layer's attention: what goes in and out, the score matrix, and tiles
+    instead.
+    """
     from helpers.flash_attention.cost import score_bytes, state_bytes, tile_bytes
 
     rows = {

@@ -1,11 +1,13 @@
-"""A batch without its padding: the tokens of all its rows laid end to end, through the whole model.
+"""A batch without its padding: the tokens of all its rows laid end to end, through the
+whole model.
 
-A padded batch makes a model compute rows of nothing. Here the padding is taken out once, before
-the embeddings; every linear layer then sees one long row of real tokens, and attention alone has to
-know where one text ends and the next begins. It is told by `cu_seqlens`, the running sum of the
-lengths: torch's built-in Flash Attention 2 takes exactly that (`varlen_attn`, CUDA, half
-precision), and everywhere else `scaled_dot_product_attention` does one text after the other,
-neighbours of equal length together.
+A padded batch makes a model compute rows of nothing. Here the padding is taken out
+once, before the embeddings; every linear layer then sees one long row of real tokens,
+and attention alone has to know where one text ends and the next begins. It is told by
+`cu_seqlens`, the running sum of the lengths: torch's built-in Flash Attention 2 takes
+exactly that (`varlen_attn`, CUDA, half precision), and everywhere else
+`scaled_dot_product_attention` does one text after the other, neighbours of equal length
+together.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ POOLED = ("SequenceClassification", "MultipleChoice")
 
 
 def varlen_fits(tensor: torch.Tensor) -> bool:
-    """Whether torch's varlen kernel takes such queries: fp16 or bf16, on an Ampere GPU or newer."""
+    """Whether torch's varlen kernel takes such queries: fp16 or bf16, on an Ampere GPU
+    or newer.
+    """
     if not tensor.is_cuda or tensor.dtype not in HALVES:
         return False
     return (
@@ -47,8 +51,8 @@ def attend(
 ) -> torch.Tensor:
     """Attention inside each text of a packed row: (T, H, D) each, and the same out.
 
-    Text i is tokens `cu_seqlens[i]` to `cu_seqlens[i + 1]`; `cu_seqlens` (N + 1,) is int32 and
-    starts at 0; `longest` is the length of the longest text.
+    Text i is tokens `cu_seqlens[i]` to `cu_seqlens[i + 1]`; `cu_seqlens` (N + 1,) is
+    int32 and starts at 0; `longest` is the length of the longest text.
     """
     if varlen_fits(query):
         from torch.nn.attention.varlen import varlen_attn
@@ -72,7 +76,9 @@ def attend(
 
 
 def _runs(cu_seqlens: torch.Tensor) -> Iterator[tuple[int, int]]:
-    """(length, count) of neighbours of one length: they go through the kernel together."""
+    """(length, count) of neighbours of one length: they go through the kernel
+    together.
+    """
     for length, run in groupby(
         end - begin for begin, end in pairwise(cu_seqlens.tolist())
     ):
@@ -94,8 +100,9 @@ def unpadded_attention(
     """The attention as `transformers` calls it: (B, H, S, D) each in, (B, S, H, D) out.
 
     Packed rows come with `cu_seq_lens_q` and `max_length_q`, under the names which
-    `DataCollatorWithFlattening` gives them. A padded batch with its mask (B, S) is right as well,
-    but is unpadded and padded again in each layer. Raises `WorkbookError` when asked for dropout.
+    `DataCollatorWithFlattening` gives them. A padded batch with its mask (B, S) is
+    right as well, but is unpadded and padded again in each layer. Raises
+    `WorkbookError` when asked for dropout.
     """
     if dropout:
         raise WorkbookError(
@@ -127,7 +134,8 @@ def unpadded_attention(
 def register() -> None:
     """Make the attention known to `transformers` as `attn_implementation="unpadded"`.
 
-    Both halves: without the second, `transformers` drops the padding mask and says nothing.
+    Both halves: without the second, `transformers` drops the padding mask and says
+    nothing.
     """
     AttentionInterface.register(NAME, unpadded_attention)
     AttentionMaskInterface.register(NAME, flash_attention_mask)
@@ -173,8 +181,8 @@ def pack(
 ) -> Packed:
     """Take the padding out of rows (N, S) that are padded on the right.
 
-    The device is waited for once, to learn the lengths. Raises `WorkbookError` for a row without
-    tokens and for padding that is not on the right.
+    The device is waited for once, to learn the lengths. Raises `WorkbookError` for a
+    row without tokens and for padding that is not on the right.
     """
     columns = torch.arange(1, input_ids.shape[1] + 1, device=input_ids.device)
     real = attention_mask.to(input_ids.device).bool()
@@ -232,11 +240,12 @@ class Unpadded:
         token_type_ids: torch.Tensor | None = None,
         **options: Any,
     ) -> Any:
-        """What `model(...)` gives for a padded batch (B, S), or (B, C, S) for multiple choice.
+        """What `model(...)` gives for a padded batch (B, S), or (B, C, S) for multiple
+        choice.
 
-        Equal to it up to rounding where the mask is 1; rows of padding are 0. `options`:
-        `output_hidden_states`. Raises `WorkbookError` for others, `labels` included: take a loss
-        from the logits.
+        Equal to it up to rounding where the mask is 1; rows of padding are 0.
+        `options`: `output_hidden_states`. Raises `WorkbookError` for others, `labels`
+        included: take a loss from the logits.
         """
         _check_options(options)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
@@ -258,10 +267,12 @@ class Unpadded:
         token_type_ids: Sequence[Sequence[int]] | None = None,
         **options: Any,
     ) -> Any:
-        """The same for N lists of ids: nothing is ever padded, and no device is waited for.
+        """The same for N lists of ids: nothing is ever padded, and no device is waited
+        for.
 
-        Logits and hidden states of tokens are (T, ...), text after text; what a head says of a
-        whole text is (N, ...). For multiple choice (N, 1): the caller knows the choices.
+        Logits and hidden states of tokens are (T, ...), text after text; what a head
+        says of a whole text is (N, ...). For multiple choice (N, 1): the caller knows
+        the choices.
         """
         _check_options(options)
         output = self.forward_packed(
@@ -271,7 +282,9 @@ class Unpadded:
         return output
 
     def forward_packed(self, packed: Packed, **options: Any) -> Any:
-        """The model's own forward on (1, T) tokens, with all that belongs to tokens (1, T, ...)."""
+        """The model's own forward on (1, T) tokens, with all that belongs to tokens (1,
+        T, ...).
+        """
         limit = self.config.max_position_embeddings
         if packed.longest > limit:
             raise WorkbookError(
@@ -302,7 +315,8 @@ class Unpadded:
     def first_tokens(self, hidden: torch.Tensor) -> torch.Tensor:
         """The first token of each text, (N, 1, D), of packed hidden states (1, T, D).
 
-        The heads pool `hidden[:, 0]`: of a packed row that would be the first text's alone.
+        The heads pool `hidden[:, 0]`: of a packed row that would be the first text's
+        alone.
         """
         return hidden[0].index_select(0, self._starts)[:, None]
 
@@ -330,7 +344,9 @@ def unpadded(model: PreTrainedModel) -> Iterator[Unpadded]:
 
 
 def _pool_first_tokens(fast: Unpadded) -> list[Any]:
-    """Hooks that hand each text's first token to what pools: BERT's pooler, DistilBERT's heads."""
+    """Hooks that hand each text's first token to what pools: BERT's pooler,
+    DistilBERT's heads.
+    """
     base = fast.model.base_model
     if getattr(base, "pooler", None) is not None:
         return [
@@ -349,7 +365,9 @@ def _pool_first_tokens(fast: Unpadded) -> list[Any]:
 
 
 def _head(model: PreTrainedModel) -> str:
-    """ "MaskedLM", ..., or "Model" for the bare one; a subclass counts as what it comes from."""
+    """ "MaskedLM", ..., or "Model" for the bare one; a subclass counts as what it comes
+    from.
+    """
     for kind in type(model).__mro__:
         for family in ("DistilBert", "Bert"):
             name = kind.__name__.removeprefix(family).removeprefix("For")
@@ -366,7 +384,9 @@ def pack_lists(
     token_type_ids: Sequence[Sequence[int]] | None = None,
     device: torch.device | str = "cpu",
 ) -> Packed:
-    """`pack` for lists of ids that were never padded. Raises `WorkbookError` for an empty one."""
+    """`pack` for lists of ids that were never padded. Raises `WorkbookError` for an
+    empty one.
+    """
     lengths = [len(sequence) for sequence in sequences]
     if not lengths:
         raise WorkbookError("there are no texts to run")

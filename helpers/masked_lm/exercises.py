@@ -1,15 +1,19 @@
-"""Exercises of `04_masked_language_modeling`: the right answers and the likely mistakes."""
+"""Exercises of `04_masked_language_modeling`: the right answers and the likely
+mistakes.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from helpers.show.checks import Drawn, Exercise
+from helpers.show.exercises import Drawn, Exercise
 
 
 def _questions() -> list[tuple]:
-    """Logits (B, S, V) and labels (B, S), most of them -100; about half of the rest are right."""
+    """Logits (B, S, V) and labels (B, S), most of them -100; about half of the rest are
+    right.
+    """
     import torch
 
     draw, inputs = torch.Generator().manual_seed(1), []

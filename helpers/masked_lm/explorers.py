@@ -34,9 +34,11 @@ class GapFiller:
     def answers(
         self, name: str, text: str, k: int
     ) -> dict[str, list[tuple[str, float]]]:
-        """The `k` likeliest pieces for each gap, {gap: [(piece, probability), ...]}, best first.
+        """The `k` likeliest pieces for each gap, {gap: [(piece, probability), ...]},
+        best first.
 
-        Raises `WorkbookError`, one friendly line, when no [MASK] is in the text, or too many.
+        Raises `WorkbookError`, one friendly line, when no [MASK] is in the text, or too
+        many.
         """
         import torch
 
@@ -95,7 +97,8 @@ def page(filler: GapFiller, name: str, text: str, k: int) -> str:
 
 
 def gap_explorer(filler: GapFiller, name: str, text: str, k: int = 5) -> VBox:
-    """A box for the text, a slider for k, a button for each model, and the guesses below.
+    """A box for the text, a slider for k, a button for each model, and the guesses
+    below.
 
     Children: the text box, the slider, the buttons, and the picture as HTML.
     """

@@ -24,11 +24,13 @@ KINDS = ("a word in\none piece", "first piece of\na split word", "a later\npiece
 
 
 def own_texts(path: str) -> tuple[Sequence[str], Sequence[str]]:
-    """The texts of a UTF-8 file, one paragraph a line: (to learn from, the last fifth held out).
+    """The texts of a UTF-8 file, one paragraph a line: (to learn from, the last fifth
+    held out).
 
     Long paragraphs are cut between words at 500 characters.
 
-    Raises `WorkbookError`, one line, on a file that is missing, no UTF-8 text, or too short.
+    Raises `WorkbookError`, one line, on a file that is missing, no UTF-8 text, or too
+    short.
     """
     from helpers.data.texts import read_texts, split
 
@@ -47,8 +49,9 @@ def draw(
 ) -> list[dict[str, torch.Tensor]]:
     """The texts in padded batches of 16, with tokens hidden by the library's collator.
 
-    Each batch holds `input_ids`, `attention_mask` and `labels` (B, S), -100 where nothing was
-    hidden. `how` goes to `DataCollatorForLanguageModeling`; the same `seed` hides the same tokens.
+    Each batch holds `input_ids`, `attention_mask` and `labels` (B, S), -100 where
+    nothing was hidden. `how` goes to `DataCollatorForLanguageModeling`; the same `seed`
+    hides the same tokens.
     """
     from transformers import DataCollatorForLanguageModeling
 
@@ -68,7 +71,8 @@ def draw(
 def ask(
     model: PreTrainedModel, batches: Sequence[dict[str, torch.Tensor]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Put every gap to the model: was its first guess right (N,), and its surprise in nats (N,).
+    """Put every gap to the model: was its first guess right (N,), and its surprise in
+    nats (N,).
 
     Gaps stand in the order of `answers(batches)`; scores are computed at the gaps only.
     """
@@ -107,7 +111,9 @@ def hidden(batches: Sequence[dict[str, torch.Tensor]]) -> torch.Tensor:
 def everywhere(
     batches: Sequence[dict[str, torch.Tensor]],
 ) -> list[dict[str, torch.Tensor]]:
-    """The same gaps, but with a label at every token that is not padding: a common mistake."""
+    """The same gaps, but with a label at every token that is not padding: a common
+    mistake.
+    """
     wrong = []
     for batch in batches:
         truth = batch["labels"].where(batch["labels"] != -100, batch["input_ids"])
@@ -122,7 +128,8 @@ def by_kind(
     batches: Sequence[dict[str, Any]],
     values: torch.Tensor,
 ) -> dict[str, tuple[float, float, int]]:
-    """Mean of `values` (N,), one a gap, its standard error and N, for each of `KINDS`, and all.
+    """Mean of `values` (N,), one a gap, its standard error and N, for each of `KINDS`,
+    and all.
 
     A kind that does not occur is left out.
     """
@@ -155,8 +162,8 @@ def frequency_loss(
 ) -> float:
     """Mean surprise in nats of who guesses each piece as often as it occurs in `train`.
 
-    `wanted` (N,): the ids to guess. Every piece counts once more than it occurs, so that none is
-    impossible.
+    `wanted` (N,): the ids to guess. Every piece counts once more than it occurs, so
+    that none is impossible.
     """
     import torch
 
@@ -171,7 +178,9 @@ def frequency_loss(
 
 
 def paired_change(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
-    """Mean of after minus before over paired gaps (N,), and the standard error of that mean."""
+    """Mean of after minus before over paired gaps (N,), and the standard error of that
+    mean.
+    """
     difference = after - before
     return difference.mean().item(), difference.std().item() / len(difference) ** 0.5
 
@@ -182,9 +191,11 @@ def changes_by_word(
     gain: torch.Tensor,
     often: int,
 ) -> list[tuple[str, float, int]]:
-    """(word, mean gain, times asked), largest gain first, of words asked at least `often` times.
+    """(word, mean gain, times asked), largest gain first, of words asked at least
+    `often` times.
 
-    `wanted` (N,) ids of the gaps, `gain` (N,) in nats. Pieces with other signs than letters go.
+    `wanted` (N,) ids of the gaps, `gain` (N,) in nats. Pieces with other signs than
+    letters go.
     """
     rows = []
     for token in wanted.unique().tolist():
@@ -197,10 +208,11 @@ def changes_by_word(
 def one_gap_each(
     tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], seed: int
 ) -> list[tuple[str, str, str]]:
-    """For each sentence, one word taken out: (the sentence with [MASK], the word, a stray word).
+    """For each sentence, one word taken out: (the sentence with [MASK], the word, a
+    stray word).
 
-    Only words that the tokenizer keeps whole; sentences without one are left out. The stray word
-    is any word of any sentence.
+    Only words that the tokenizer keeps whole; sentences without one are left out. The
+    stray word is any word of any sentence.
     """
     pick, cases = random.Random(seed), []
     everything = [

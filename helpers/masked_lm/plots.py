@@ -1,4 +1,6 @@
-"""Pictures of `04_masked_language_modeling`: gaps and guesses, masks, surprise, adaptation."""
+"""Pictures of `04_masked_language_modeling`: gaps and guesses, masks, surprise,
+adaptation.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def _bars(ax: Axes, names: Sequence[str], values: Sequence[float], colour: str) 
 
 
 def hidden_pieces(rows: Mapping[str, Sequence[tuple[str, bool]]]) -> HTML:
-    """Rows of pieces with the hidden ones dark; `rows` maps a name to (piece, hidden) pairs."""
+    """Rows of pieces with the hidden ones dark; `rows` maps a name to (piece, hidden)
+    pairs.
+    """
     from IPython.display import HTML
 
     cell = "display:inline-block;margin:2px;padding:.1em .45em;border-radius:4px;font-family:monospace"
@@ -74,8 +78,8 @@ def kinds(
 ) -> Figure:
     """Two panels of grouped bars, by kind of piece: put first (%), and surprise (nats).
 
-    Both map a masking to {kind: (mean, standard error, gaps)}; thin lines are two standard errors.
-    `blind`: the surprise of a blind guess, drawn as a line.
+    Both map a masking to {kind: (mean, standard error, gaps)}; thin lines are two
+    standard errors. `blind`: the surprise of a blind guess, drawn as a line.
     """
     fig, (above, below) = figure(8, 6, nrows=2, sharex=True)
     names = list(dict.fromkeys(kind for row in shares.values() for kind in row))
@@ -119,8 +123,8 @@ def draws(
 ) -> Figure:
     """Masked accuracy under other draws of masks, one line a model.
 
-    `shares` maps a model to one share in [0, 1] per draw; `error`, a standard error, is drawn as a
-    band of two around each mean; `floor` is a named share to beat.
+    `shares` maps a model to one share in [0, 1] per draw; `error`, a standard error, is
+    drawn as a band of two around each mean; `floor` is a named share to beat.
     """
     fig, ax = figure(8, 3.4)
     for (name, values), colour, mark in zip(
@@ -169,8 +173,8 @@ def learning_curves(
 ) -> Figure:
     """Held-out loss and masked accuracy during fine-tuning, one line an amount of text.
 
-    `curves` maps a name to (step, loss in nats, accuracy in [0, 1]); `error`: the standard error of
-    one accuracy, drawn beside the first point.
+    `curves` maps a name to (step, loss in nats, accuracy in [0, 1]); `error`: the
+    standard error of one accuracy, drawn beside the first point.
     """
     fig, axes = figure(8, 3.8, ncols=2)
     for (name, points), colour, mark in zip(
@@ -197,9 +201,11 @@ def learning_curves(
 
 
 def word_changes(changes: Sequence[tuple[str, float, int]]) -> Figure:
-    """Bars of how many nats of surprise a piece lost (to the right) or gained (to the left).
+    """Bars of how many nats of surprise a piece lost (to the right) or gained (to the
+    left).
 
-    `changes`: (piece, mean nats before minus after, how often it was asked), best first.
+    `changes`: (piece, mean nats before minus after, how often it was asked), best
+    first.
     """
     fig, ax = figure(8, 1.2 + 0.28 * max(len(changes), 2))
     names = [f"{piece} ({times})" for piece, _, times in changes]
@@ -221,8 +227,8 @@ def word_changes(changes: Sequence[tuple[str, float, int]]) -> Figure:
 def before_and_after(losses: Mapping[str, tuple[float, float, float]]) -> Figure:
     """The change of the loss on several sets of texts as bars: to the left is better.
 
-    `losses` maps a set to (before, after, standard error of the change), in nats; the thin lines
-    are two standard errors.
+    `losses` maps a set to (before, after, standard error of the change), in nats; the
+    thin lines are two standard errors.
     """
     fig, ax = figure(8, 1.3 + 0.7 * len(losses))
     reach = max(
@@ -244,7 +250,8 @@ def before_and_after(losses: Mapping[str, tuple[float, float, float]]) -> Figure
 
 
 def asked(shares: Mapping[str, Sequence[float]]) -> Figure:
-    """The share of tokens that was hidden at least once, after each epoch, one line a masking.
+    """The share of tokens that was hidden at least once, after each epoch, one line a
+    masking.
 
     `shares` maps a masking to one share in [0, 1] per epoch.
     """

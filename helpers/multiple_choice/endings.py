@@ -1,6 +1,8 @@
-"""What `08_multiple_choice` needs around its models: asking, scoring, spoiling rows, timing.
+"""What `08_multiple_choice` needs around its models: asking, scoring, spoiling rows,
+timing.
 
-Rows are those of the contract of choices, as dicts: `context`, `choices` (a list) and `label`.
+Rows are those of the contract of choices, as dicts: `context`, `choices` (a list) and
+`label`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ Row = Mapping[str, Any]
 
 
 def nested(flat: Mapping[str, Sequence], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Flat encodings put back into rows, as many to each as it has, with the row's label.
+    """Flat encodings put back into rows, as many to each as it has, with the row's
+    label.
 
     >>> nested({"input_ids": [[1], [2], [3], [4]]}, [{"label": 0}, {"label": 1}])[1]
     {'input_ids': [[3], [4]], 'labels': 1}
@@ -32,7 +35,9 @@ def nested(flat: Mapping[str, Sequence], rows: Sequence[Row]) -> list[dict[str, 
 def ask(
     model: torch.nn.Module, rows: Sequence[dict], collate: DataCollatorForMultipleChoice
 ) -> torch.Tensor:
-    """Logits (N, choices), float32 on the CPU, of a model as it is, in batches of 32 rows."""
+    """Logits (N, choices), float32 on the CPU, of a model as it is, in batches of 32
+    rows.
+    """
     import torch
 
     device = next(model.parameters()).device
@@ -57,7 +62,9 @@ def standard_error(share: float, count: int) -> float:
 
 
 class Judge:
-    """Scores logits (N, choices) against labels (N,); keeps each score in `accuracy`, by name."""
+    """Scores logits (N, choices) against labels (N,); keeps each score in `accuracy`,
+    by name.
+    """
 
     def __init__(self, labels: Sequence[int]) -> None:
         import torch
@@ -79,7 +86,8 @@ class Judge:
     def compare(
         self, first: str, logits: torch.Tensor, second: str, others: torch.Tensor
     ) -> tuple[int, int]:
-        """Print and return how many rows only the first got right, and how many only the second.
+        """Print and return how many rows only the first got right, and how many only
+        the second.
 
         Were both equally good, a fair coin would decide each of these rows.
         """
@@ -97,7 +105,9 @@ class Judge:
 
 
 def by_words(train: Sequence[Row], test: Sequence[Row]) -> torch.Tensor:
-    """The cosines (N, choices) of each context's and its choices' words, weighted by tf-idf."""
+    """The cosines (N, choices) of each context's and its choices' words, weighted by
+    tf-idf.
+    """
     import torch
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -116,7 +126,9 @@ def covered(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def shifted(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The same rows, each choice one place further, the last one first; the label moves along."""
+    """The same rows, each choice one place further, the last one first; the label moves
+    along.
+    """
     return [
         {
             **row,
@@ -134,7 +146,8 @@ def alike(
     *,
     glued: bool = False,
 ) -> float:
-    """The share of rows whose choices all look the same once they are cut to `length` tokens.
+    """The share of rows whose choices all look the same once they are cut to `length`
+    tokens.
 
     As pairs of context and choice with `truncation=True`, or `glued` into one text.
     """
@@ -157,10 +170,11 @@ def costs(
     sizes: Sequence[int],
     repeats: int,
 ) -> dict[int, dict[str, dict[str, Any]]]:
-    """{size: {way: timing}} of ranking the first so many endings, ways in turns (seconds).
+    """{size: {way: timing}} of ranking the first so many endings, ways in turns
+    (seconds).
 
-    `ways` maps a name to a function that is given the endings, prepares what may be kept, and
-    returns the work to be timed. Timings are those of `benchmark.paired`.
+    `ways` maps a name to a function that is given the endings, prepares what may be
+    kept, and returns the work to be timed. Timings are those of `benchmark.paired`.
     """
     from helpers.training.benchmark import paired
 
@@ -175,7 +189,9 @@ def costs(
 def times_faster(
     timed: Mapping[int, Mapping[str, Mapping[str, Any]]], slow: str, fast: str
 ) -> dict[int, float]:
-    """Print and return how many times faster `fast` is than `slow`, for each size of `costs`."""
+    """Print and return how many times faster `fast` is than `slow`, for each size of
+    `costs`.
+    """
     from helpers.training.benchmark import ratio
 
     found = {size: ratio(ways, slow, fast)["median"] for size, ways in timed.items()}

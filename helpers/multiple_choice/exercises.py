@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from helpers.show.checks import Drawn, Exercise
+from helpers.show.exercises import Drawn, Exercise
 
 _Rows = Sequence[dict[str, Any]]
 _ROWS = [

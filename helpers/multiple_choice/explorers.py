@@ -21,7 +21,9 @@ Answerer = Callable[[str, Sequence[str]], Sequence[float]]
 
 
 def progress(trainer: Trainer) -> Progress:
-    """A line that says how far the training of `trainer` is, and how long it still takes."""
+    """A line that says how far the training of `trainer` is, and how long it still
+    takes.
+    """
     settings = trainer.args
     batches = -(-len(trainer.train_dataset) // settings.train_batch_size)
     steps = settings.max_steps
@@ -33,7 +35,8 @@ def progress(trainer: Trainer) -> Progress:
 class Picker:
     """Asks several models which ending follows, and draws what they say.
 
-    `answerers` maps a name to a function of (context, endings) that gives one probability each.
+    `answerers` maps a name to a function of (context, endings) that gives one
+    probability each.
     """
 
     def __init__(self, answerers: Mapping[str, Answerer]) -> None:
@@ -42,7 +45,8 @@ class Picker:
     def shares(self, context: str, endings: Sequence[str]) -> dict[str, list[float]]:
         """Each model's probabilities of the endings, in [0, 1].
 
-        Raises `WorkbookError`, one friendly line, on an empty text or two equal endings.
+        Raises `WorkbookError`, one friendly line, on an empty text or two equal
+        endings.
         """
         if not context.strip():
             raise WorkbookError("Write a context: what the endings are endings of.")
@@ -63,7 +67,9 @@ class Picker:
     def figure(
         self, context: str, endings: Sequence[str], right: int | None = None
     ) -> Figure:
-        """The picture of `shares`; raises as it does. `right` marks the right ending."""
+        """The picture of `shares`; raises as it does. `right` marks the right
+        ending.
+        """
         from helpers.multiple_choice.plots import endings as draw
 
         return draw(context, endings, self.shares(context, endings), right)
@@ -85,7 +91,8 @@ def page(picker: Picker, context: str, endings: Sequence[str]) -> str:
 
 
 def ending_explorer(picker: Picker, context: str, endings: Sequence[str]) -> VBox:
-    """A box for the context, one for each ending, and every model's probabilities below.
+    """A box for the context, one for each ending, and every model's probabilities
+    below.
 
     Children: the boxes, the context's first, and the picture as HTML.
     """

@@ -1,4 +1,6 @@
-"""Pictures of `08_multiple_choice`: flattening, scores with their errors, endings, costs."""
+"""Pictures of `08_multiple_choice`: flattening, scores with their errors, endings,
+costs.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ _TINTS = ("#cfe5f3", "#fbe6bf", "#c9ebe0", "#f3dce8")
 def flattening(
     rows: Sequence[Mapping[str, Any]], contexts: Sequence[str], choices: Sequence[str]
 ) -> HTML:
-    """Flat lists of contexts and choices as columns of cells, a colour for each row of theirs.
+    """Flat lists of contexts and choices as columns of cells, a colour for each row of
+    theirs.
 
     The last column holds the contexts in the wrong order, repeated as a whole list.
     """
@@ -64,8 +67,8 @@ def _cell(row: int, text: str) -> str:
 def scores(shares: Mapping[str, float], count: int, chance: float) -> Figure:
     """Accuracies as bars with two standard errors of `count` answers; the first on top.
 
-    `shares` maps a name to an accuracy in [0, 1]; `chance`, one too, is a dashed line. Names that
-    begin with "reader" or "towers" have a colour of their own.
+    `shares` maps a name to an accuracy in [0, 1]; `chance`, one too, is a dashed line.
+    Names that begin with "reader" or "towers" have a colour of their own.
     """
     fig, ax = figure(8, 1.3 + 0.42 * len(shares))
     for row, (name, share) in enumerate(shares.items()):
@@ -94,10 +97,11 @@ def seeds(
     count: int,
     lines: Mapping[str, float],
 ) -> Figure:
-    """Each run of teacher and student as a dot, its mean a bar, two standard errors as a band.
+    """Each run of teacher and student as a dot, its mean a bar, two standard errors as
+    a band.
 
-    `runs` maps a model to the accuracies in [0, 1] of its seeds, the student last; `live` is this
-    page's own run of it; `lines` are named accuracies to compare with.
+    `runs` maps a model to the accuracies in [0, 1] of its seeds, the student last;
+    `live` is this page's own run of it; `lines` are named accuracies to compare with.
     """
     fig, ax = figure(8, 1.7 + 0.7 * len(runs))
     for row, (values, colour) in enumerate(
@@ -150,7 +154,8 @@ def seeds(
 def learning_curve(
     points: Mapping[int, Sequence[float]], count: int, chance: float
 ) -> Figure:
-    """Accuracy against the number of rows learned from: seeds as dots, their means as a line.
+    """Accuracy against the number of rows learned from: seeds as dots, their means as a
+    line.
 
     `points` maps a number of rows to the accuracies in [0, 1] of several seeds.
     """
@@ -187,7 +192,8 @@ def endings(
     shares: Mapping[str, Sequence[float]],
     right: int | None = None,
 ) -> Figure:
-    """Each model's probability of each ending as bars; `right`, if known, is marked by a star.
+    """Each model's probability of each ending as bars; `right`, if known, is marked by
+    a star.
 
     `shares` maps a model to one probability in [0, 1] for each of `choices`.
     """
@@ -228,10 +234,12 @@ def _wrapped(text: str, width: int, lines: int = 3) -> str:
 
 
 def readings(rows: Sequence[Mapping[str, Any]]) -> HTML:
-    """Rows to read: the context, then each ending with its probability as a bar behind it.
+    """Rows to read: the context, then each ending with its probability as a bar behind
+    it.
 
-    A row has `context`, `choices`, `label` and `shares`, one probability in [0, 1] a choice. The
-    right ending is in bold with a tick, a wrong one that was chosen has a cross.
+    A row has `context`, `choices`, `label` and `shares`, one probability in [0, 1] a
+    choice. The right ending is in bold with a tick, a wrong one that was chosen has a
+    cross.
     """
     from IPython.display import HTML
 
@@ -266,7 +274,8 @@ def _reading(row: Mapping[str, Any]) -> str:
 
 
 def costs(timed: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> Figure:
-    """Milliseconds to rank the endings of one context, against how many endings there are.
+    """Milliseconds to rank the endings of one context, against how many endings there
+    are.
 
     `timed` maps a number of endings to {way: {"median", "low", "high"}}, in seconds.
     """

@@ -1,4 +1,6 @@
-"""What `07_question_answering` counts: answers cut from long texts, faults, kinds of mistakes."""
+"""What `07_question_answering` counts: answers cut from long texts, faults, kinds of
+mistakes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ WORDS = r"\b(how many|how much|how long|how|who|whose|when|where|why|which|what)
 
 
 class Buried(NamedTuple):
-    """Questions whose own context stands somewhere in a long text; lists of equal length."""
+    """Questions whose own context stands somewhere in a long text; lists of equal
+    length.
+    """
 
     questions: list[str]
     contexts: list[str]
@@ -27,7 +31,9 @@ class Buried(NamedTuple):
 
 
 def bury(rows: Iterable[Mapping[str, Any]], shelf: Sequence[str]) -> Buried:
-    """Each row's context among the texts of `shelf`: first of all, second, ..., last, and so on."""
+    """Each row's context among the texts of `shelf`: first of all, second, ..., last,
+    and so on.
+    """
     buried = Buried([], [], [])
     for number, row in enumerate(rows):
         place = number % (len(shelf) + 1)
@@ -40,7 +46,9 @@ def bury(rows: Iterable[Mapping[str, Any]], shelf: Sequence[str]) -> Buried:
 
 
 def reach(windows: Windows, row: int) -> list[tuple[int, int]]:
-    """(first character, past the last) of the context that each window of question `row` holds."""
+    """(first character, past the last) of the context that each window of question
+    `row` holds.
+    """
     spans = []
     for of, offsets, parts in zip(
         windows.rows, windows.offsets, windows.sequence_ids, strict=True
@@ -52,7 +60,9 @@ def reach(windows: Windows, row: int) -> list[tuple[int, int]]:
 
 
 def first_windows(windows: Windows) -> tuple[Windows, list[int]]:
-    """What truncation leaves, the first window of each question, and these windows' numbers."""
+    """What truncation leaves, the first window of each question, and these windows'
+    numbers.
+    """
     numbers = [windows.rows.index(row) for row in dict.fromkeys(windows.rows)]
     inputs = {
         name: [values[w] for w in numbers] for name, values in windows.inputs.items()
@@ -69,7 +79,8 @@ def cut_shares(
     lengths: Sequence[int],
     strides: Sequence[int],
 ) -> dict[str, dict[int, float]]:
-    """{way of cutting: {max_length: share of the answers that stand whole in no window}}.
+    """{way of cutting: {max_length: share of the answers that stand whole in no
+    window}}.
 
     The ways are truncation, and windows with each of `strides`.
     """
@@ -113,7 +124,8 @@ def faults(
 def outside(
     starts: torch.Tensor, ends: torch.Tensor, real: torch.Tensor, allowed: torch.Tensor
 ) -> int:
-    """In how many windows the best span is not in the context, if any `real` token may be in it.
+    """In how many windows the best span is not in the context, if any `real` token may
+    be in it.
 
     [CLS] alone, "no answer", does not count. All are (N, S).
     """
@@ -131,7 +143,9 @@ def at_threshold(
     golds: Mapping[int, Sequence[str]],
     threshold: float,
 ) -> dict[str, float]:
-    """SQuAD's scores if "no answer" is said where the gap exceeds `threshold`, in logits."""
+    """SQuAD's scores if "no answer" is said where the gap exceeds `threshold`, in
+    logits.
+    """
     texts = {
         number: given.spans[0].text if given.spans and given.gap <= threshold else ""
         for number, given in enumerate(predictions)
@@ -140,7 +154,9 @@ def at_threshold(
 
 
 def judge(said: str, golds: Sequence[str]) -> str:
-    """ "right", or which kind of mistake `said` is; "" says "no answer", as do no `golds`."""
+    """ "right", or which kind of mistake `said` is; "" says "no answer", as do no
+    `golds`.
+    """
     if bool(said) != bool(golds):
         return (
             "silent, but there is an answer" if golds else "answers, but there is none"
@@ -168,7 +184,9 @@ def by_word(
 def stored_runs(
     report: Mapping[str, Any], score: str, kinds: Iterable[str]
 ) -> dict[str, list[float]]:
-    """{kind: that score of its stored runs on questions, seed by seed}, of kinds that have any."""
+    """{kind: that score of its stored runs on questions, seed by seed}, of kinds that
+    have any.
+    """
     runs = {
         kind: [
             run["scores"][score]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from helpers.show.checks import Exercise
+from helpers.show.exercises import Exercise
 from helpers.training.squad import answer_f1, normalize_answer
 
 

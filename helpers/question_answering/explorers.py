@@ -1,4 +1,6 @@
-"""The explorer of `07_question_answering`: type a question, see where the answer is looked for."""
+"""The explorer of `07_question_answering`: type a question, see where the answer is
+looked for.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ LONGEST = 20_000  # characters of a passage that are still read while somebody w
 class Reader:
     """Answers questions on a text with one of several models.
 
-    `models` maps a name, such as "student", to a question-answering model and its tokenizer.
+    `models` maps a name, such as "student", to a question-answering model and its
+    tokenizer.
     """
 
     def __init__(
@@ -42,9 +45,11 @@ class Reader:
     def read(
         self, name: str, question: str, context: str, threshold: float = 0.0, n: int = 5
     ) -> Prediction:
-        """The `n` best spans, the null answer and the decision of the model called `name`.
+        """The `n` best spans, the null answer and the decision of the model called
+        `name`.
 
-        Raises `WorkbookError`, one friendly line, when question or passage is empty or too long.
+        Raises `WorkbookError`, one friendly line, when question or passage is empty or
+        too long.
         """
         if not question.strip() or not context.strip():
             raise WorkbookError("Type a question, and a passage that may answer it.")
@@ -82,7 +87,9 @@ class Reader:
 def page(
     reader: Reader, name: str, question: str, context: str, threshold: float, n: int = 5
 ) -> str:
-    """What stands below the controls, as HTML: the decision, the passage, the n best spans."""
+    """What stands below the controls, as HTML: the decision, the passage, the n best
+    spans.
+    """
     try:
         found = reader.read(name, question, context, threshold, n)
     except WorkbookError as told:
@@ -107,10 +114,12 @@ def page(
 def answer_explorer(
     reader: Reader, name: str, passages: Mapping[str, tuple[str, str]]
 ) -> VBox:
-    """A choice of passages, boxes for question and passage, a threshold, a button for each model.
+    """A choice of passages, boxes for question and passage, a threshold, a button for
+    each model.
 
-    `passages` maps a title to (question, passage), which fill the two boxes. Children: the choice,
-    the question, the passage, the threshold, the buttons, and the answer as HTML.
+    `passages` maps a title to (question, passage), which fill the two boxes. Children:
+    the choice, the question, the passage, the threshold, the buttons, and the answer as
+    HTML.
     """
     from ipywidgets import Dropdown, FloatSlider, Text, Textarea, ToggleButtons, VBox
 

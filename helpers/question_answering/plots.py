@@ -1,4 +1,6 @@
-"""Pictures of `07_question_answering`: positions, windows, thresholds, scores, marked texts."""
+"""Pictures of `07_question_answering`: positions, windows, thresholds, scores, marked
+texts.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _MARKS = ("o", "s", "^", "D", "v")
 def positions(
     pieces: Sequence[str], start: Sequence[float], end: Sequence[float]
 ) -> Figure:
-    """Two bars a token: how probable it is as the first, and as the last, of the answer.
+    """Two bars a token: how probable it is as the first, and as the last, of the
+    answer.
 
     `start`, `end`: probabilities in [0, 1], one for each of `pieces`.
     """
@@ -46,10 +49,11 @@ def positions(
 def windows(
     spans: Sequence[tuple[int, int]], answer: tuple[int, int], length: int
 ) -> Figure:
-    """Windows over a long text as bars from above to below, the answer as a band across them.
+    """Windows over a long text as bars from above to below, the answer as a band across
+    them.
 
-    `spans`, `answer`: (first character, past the last); windows that hold the answer whole are
-    blue, the others grey. `length`: characters of the text.
+    `spans`, `answer`: (first character, past the last); windows that hold the answer
+    whole are blue, the others grey. `length`: characters of the text.
     """
     fig, ax = figure(9, 1.4 + 0.34 * len(spans))
     for row, (first, last) in enumerate(spans):
@@ -71,7 +75,8 @@ def windows(
 
 
 def cut_answers(shares: Mapping[str, Mapping[int, float]]) -> Figure:
-    """The share of answers that no window holds, by the windows' length; one line a way of cutting.
+    """The share of answers that no window holds, by the windows' length; one line a way
+    of cutting.
 
     `shares` maps a way to {max_length: share in [0, 1]}.
     """
@@ -96,9 +101,11 @@ def cut_answers(shares: Mapping[str, Mapping[int, float]]) -> Figure:
 def thresholds(
     values: Sequence[float], curves: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Scores against the threshold above which "no answer" is said, one line a kind of question.
+    """Scores against the threshold above which "no answer" is said, one line a kind of
+    question.
 
-    `values`: the thresholds, in logits; `curves` maps a kind to one score in [0, 1] for each.
+    `values`: the thresholds, in logits; `curves` maps a kind to one score in [0, 1] for
+    each.
     """
     fig, ax = figure(8, 3.6)
     for (name, row), colour in zip(curves.items(), _COLOURS, strict=False):
@@ -119,8 +126,8 @@ def runs(
 ) -> Figure:
     """One row a model: a dot for each stored seed, a bar to their mean.
 
-    `scores` maps a model to its runs, in [0, 1]; `baseline` is a dashed line; `live` names a row
-    of `scores` and the value of the run that was made just now, a diamond.
+    `scores` maps a model to its runs, in [0, 1]; `baseline` is a dashed line; `live`
+    names a row of `scores` and the value of the run that was made just now, a diamond.
     """
     fig, ax = figure(8, 1.6 + 0.55 * len(scores))
     for row, values in enumerate(scores.values()):
@@ -146,7 +153,8 @@ def runs(
 
 
 def by_word(rows: Mapping[str, Sequence[float]]) -> Figure:
-    """The mean score of each kind of question, its standard error twice, and how many there are.
+    """The mean score of each kind of question, its standard error twice, and how many
+    there are.
 
     `rows` maps a question word to the scores of its questions, in [0, 1].
     """
@@ -180,7 +188,8 @@ def marked(
 ) -> str:
     """`context` as HTML: answers `given` on blue, the `right` ones underlined in green.
 
-    `given`: (first character, past the last, strength in [0, 1]), the stronger the darker.
+    `given`: (first character, past the last, strength in [0, 1]), the stronger the
+    darker.
     """
     spans = [span[:2] for span in given] + list(right)
     cuts = sorted({0, len(context), *(edge for span in spans for edge in span)})
@@ -202,7 +211,9 @@ def marked(
 
 
 def readings(rows: Sequence[tuple[str, str, str]]) -> HTML:
-    """Questions under each other: (question, a line of plain text, the marked context as HTML)."""
+    """Questions under each other: (question, a line of plain text, the marked context
+    as HTML).
+    """
     from IPython.display import HTML
 
     blocks = [

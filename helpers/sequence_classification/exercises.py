@@ -1,11 +1,13 @@
-"""Exercises of `05_sequence_classification`: the right answers and the likely mistakes."""
+"""Exercises of `05_sequence_classification`: the right answers and the likely
+mistakes.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from helpers.show.checks import Exercise
+from helpers.show.exercises import Exercise
 
 
 def _f1s(labels: Sequence[int], guesses: Sequence[int], classes: int) -> list[float]:

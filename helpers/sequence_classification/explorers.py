@@ -1,4 +1,6 @@
-"""The explorer of `05_sequence_classification`: your own text before every fine-tuned head."""
+"""The explorer of `05_sequence_classification`: your own text before every fine-tuned
+head.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class Playground:
         self.models, self.tokenizer = models, tokenizer
 
     def answers(self, text: str) -> dict[str, dict[str, float]]:
-        """{model: {label: probability in [0, 1]}}, at most `MOST` labels, the likeliest.
+        """{model: {label: probability in [0, 1]}}, at most `MOST` labels, the
+        likeliest.
 
         A regression gives {"": number}.
         """
@@ -74,7 +77,9 @@ def page(playground: Playground, text: str) -> str:
 
 
 def text_explorer(playground: Playground, text: str) -> VBox:
-    """A box for the text, and what each head says of it. Children: the box, the picture."""
+    """A box for the text, and what each head says of it. Children: the box, the
+    picture.
+    """
     from ipywidgets import Textarea, VBox
 
     box = Textarea(

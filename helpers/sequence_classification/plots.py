@@ -1,4 +1,6 @@
-"""Pictures of `05_sequence_classification`: scores, errors, confidence, and the table of heads."""
+"""Pictures of `05_sequence_classification`: scores, errors, confidence, and the table
+of heads.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ _LOOKS = ((GREY, "^"), (ORANGE, "o"), (BLUE, "s"), (GREEN, "D"))
 
 
 def compared(results: Mapping[str, float], stored: Row, label: str) -> Figure:
-    """Bars of `results` {name: share in [0, 1]}, then the stored means with a dot a seed."""
+    """Bars of `results` {name: share in [0, 1]}, then the stored means with a dot a
+    seed.
+    """
     rows = [(name, value, []) for name, value in results.items()]
     for kind, (name, _, _) in _KINDS.items():
         rows.append((f"the {name}, stored", stored[kind]["mean"], stored[kind]["runs"]))
@@ -55,8 +59,8 @@ def learning_curves(
 ) -> Figure:
     """Score against rows learned from, a line a model through its means, a dot a seed.
 
-    `curves` maps a name to {rows: [share in [0, 1], one a seed]}; `error`, the standard error of
-    one share, is drawn as a band around the last line.
+    `curves` maps a name to {rows: [share in [0, 1], one a seed]}; `error`, the standard
+    error of one share, is drawn as a band around the last line.
     """
     fig, ax = figure(8, 3.8)
     for (name, points), (colour, mark) in zip(curves.items(), _LOOKS, strict=False):
@@ -166,7 +170,9 @@ def stars(guesses: Sequence[float], labels: Sequence[float]) -> Figure:
 
 
 def pairs(cosines: Sequence[float], scores: Sequence[float]) -> Figure:
-    """The cosine of two sentences' vectors against the score that people gave the pair."""
+    """The cosine of two sentences' vectors against the score that people gave the
+    pair.
+    """
     fig, ax = figure(6.4, 3.6)
     ax.plot(scores, cosines, "o", color=BLUE, alpha=0.55, ms=5)
     ax.set(xlabel="how alike, as people say", ylabel="cosine, untrained towers")
@@ -174,7 +180,9 @@ def pairs(cosines: Sequence[float], scores: Sequence[float]) -> Figure:
 
 
 def all_heads(rows: Mapping[str, Row]) -> Figure:
-    """Every task: a dot a seed for teacher and student, a cross for the bag of words."""
+    """Every task: a dot a seed for teacher and student, a cross for the bag of
+    words.
+    """
     fig, ax = figure(8, 1.2 + 0.5 * len(rows))
     for at, row in enumerate(rows.values()):
         for kind, (name, colour, mark) in _KINDS.items():
@@ -193,7 +201,9 @@ def all_heads(rows: Mapping[str, Row]) -> Figure:
 
 
 def table(rows: Mapping[str, Row]) -> HTML:
-    """The stored table as HTML: for each task the three scores, what is kept, and seconds."""
+    """The stored table as HTML: for each task the three scores, what is kept, and
+    seconds.
+    """
     from IPython.display import HTML
 
     heads = (
@@ -228,7 +238,9 @@ def _mean(found: Mapping[str, Any]) -> str:
 
 
 def verdicts(text: str, said: Mapping[str, Mapping[str, float]]) -> Figure:
-    """What each head says of one text, a panel a head: {head: {label: probability or number}}."""
+    """What each head says of one text, a panel a head: {head: {label: probability or
+    number}}.
+    """
     rows = max(map(len, said.values()))
     fig, axes = figure(
         2.6 * len(said) + 0.6, 1.3 + 0.3 * rows, ncols=len(said), squeeze=False

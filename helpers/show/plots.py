@@ -1,8 +1,8 @@
 """Data in, `Figure` out: nothing here saves a file or shows a window.
 
-One module a notebook (`from helpers.show.plots import tokenization as plots`), one style sheet and
-one palette for all. The palette is Okabe and Ito's (2008), which colour-blind readers can tell
-apart.
+One module a notebook (`from helpers.show.plots import tokenization as plots`), one
+style sheet and one palette for all. The palette is Okabe and Ito's (2008), which
+colour-blind readers can tell apart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def use_style() -> None:
 
 
 def _show_figures_as_png() -> None:
-    # what `%matplotlib inline` does too, without pyplot: else a Figure displays as its repr
+    # what `%matplotlib inline` does too, without pyplot: else a Figure displays as its
+    # repr
     from IPython import get_ipython
     from IPython.core.pylabtools import select_figure_formats
 

@@ -10,7 +10,8 @@ from transformers import TrainerCallback
 
 
 class Progress(TrainerCallback):
-    """One line with a bar over several `Trainer` runs, and about how long they still take.
+    """One line with a bar over several `Trainer` runs, and about how long they still
+    take.
 
     `total`: the steps of all runs together. Give the same object to each `Trainer`.
     """

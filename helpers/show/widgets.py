@@ -1,7 +1,8 @@
 """Explorers: move something, and see what changes.
 
-A widget lives only while a kernel runs; an exported page or GitHub shows none. So `show` leaves a
-sentence in its place for those, and every notebook draws the same figure once more, still, below.
+A widget lives only while a kernel runs; an exported page or GitHub shows none. So
+`show` leaves a sentence in its place for those, and every notebook draws the same
+figure once more, still, below.
 """
 
 from __future__ import annotations
@@ -47,10 +48,12 @@ def picture(drawing: Figure, alt: str) -> str:
 
 
 def follow(controls: Sequence[Any], draw: Callable[[], str]) -> HTML:
-    """A widget that shows `draw()`, HTML, and draws anew whenever one of `controls` moves.
+    """A widget that shows `draw()`, HTML, and draws anew whenever one of `controls`
+    moves.
 
-    What `draw` raises is shown in place of the picture, and raised on. An `ipywidgets.Output`
-    would do less well: run by papermill, it can wait for its own kernel for ever.
+    What `draw` raises is shown in place of the picture, and raised on. An
+    `ipywidgets.Output` would do less well: run by papermill, it can wait for its own
+    kernel for ever.
     """
     import ipywidgets
 

@@ -16,8 +16,9 @@ Say = Callable[[str], None]
 def measure(repeats: int, progress: Say = lambda line: None) -> dict[str, Any]:
     """Every benchmark of the workbook: `machine`, `distill_step`, and the ladder's.
 
-    `distill_step` is by precision and positions; for the others see `ladders`. `progress` is told
-    a line whenever a turn is done. Raises `WorkbookError` without weights.
+    `distill_step` is by precision and positions; for the others see `ladders`.
+    `progress` is told a line whenever a turn is done. Raises `WorkbookError` without
+    weights.
     """
     from transformers import BertForMaskedLM
 
@@ -38,8 +39,9 @@ def ladders(
 ) -> dict[str, Any]:
     """The ladder on `count` texts: `ladder`, and `ladder_work`, what it holds for.
 
-    `ladder_full_size`: the same rungs with the full-size shapes on a few of the texts, random
-    weights, so without `changed_share`, `accuracy`; `bert_to_distilbert`: those shapes, BERT's too.
+    `ladder_full_size`: the same rungs with the full-size shapes on a few of the texts,
+    random weights, so without `changed_share`, `accuracy`; `bert_to_distilbert`: those
+    shapes, BERT's too.
     """
     from helpers.data import tasks
     from helpers.speed_and_size import ladder, workload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from helpers.show.checks import Exercise
+from helpers.show.exercises import Exercise
 
 
 def _restore(order: Sequence[int], answers: Sequence[int]) -> list[int]:

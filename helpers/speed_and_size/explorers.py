@@ -1,4 +1,6 @@
-"""The explorer of `11_speed_and_size`: how long a batch takes, forecast and measured."""
+"""The explorer of `11_speed_and_size`: how long a batch takes, forecast and
+measured.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,11 @@ class Shape(NamedTuple):
 
 
 class Forecast:
-    """seconds = start + a x tokens + b x pairs of tokens, fitted to `measured` {Shape: seconds}.
+    """seconds = start + a x tokens + b x pairs of tokens, fitted to `measured` {Shape:
+    seconds}.
 
-    For each number of threads by itself, by least squares of the relative errors. Coefficients
-    below zero are set to 0 and the others fitted again.
+    For each number of threads by itself, by least squares of the relative errors.
+    Coefficients below zero are set to 0 and the others fitted again.
     """
 
     def __init__(self, measured: Mapping[Shape, float]) -> None:
@@ -104,7 +107,9 @@ def sentence(forecast: Forecast, shape: Shape) -> str:
 
 
 def forecaster(forecast: Forecast, shape: Shape) -> VBox:
-    """Choose batch, length, threads: a slider for each that has a choice; last the picture."""
+    """Choose batch, length, threads: a slider for each that has a choice; last the
+    picture.
+    """
     from ipywidgets import SelectionSlider, VBox
 
     options = {

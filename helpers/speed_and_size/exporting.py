@@ -1,7 +1,9 @@
-"""A model in other forms: int8 weights, ONNX Runtime, OpenVINO. The last two are extras.
+"""A model in other forms: int8 weights, ONNX Runtime, OpenVINO. The last two are
+extras.
 
-Every form is called alike, with a feed of arrays {"input_ids", "attention_mask"}, int64 (B, S), or
-(B, C, S) for multiple choice, and answers with a dict of arrays by the outputs' names.
+Every form is called alike, with a feed of arrays {"input_ids", "attention_mask"}, int64
+(B, S), or (B, C, S) for multiple choice, and answers with a dict of arrays by the
+outputs' names.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ EXTRAS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("openvino"
 
 
 def lacks(extra: str) -> str:
-    """What to type for the extra "onnx" or "openvino"; empty where all of it is installed."""
+    """What to type for the extra "onnx" or "openvino"; empty where all of it is
+    installed.
+    """
     gone = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
     return install(extra) if gone else ""
 
@@ -65,7 +69,9 @@ def _silence() -> Iterator[None]:
 
 
 def example(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Inputs that a model is traced with: two rows, one of them padded. All sizes stay free."""
+    """Inputs that a model is traced with: two rows, one of them padded. All sizes stay
+    free.
+    """
     import torch
 
     ids = torch.tensor([[101, 2023, 2003, 1037, 3231, 102], [101, 2023, 102, 0, 0, 0]])
@@ -77,8 +83,8 @@ def example(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 def to_onnx(model: PreTrainedModel, path: Path) -> Path:
     """Write `model` as one ONNX file in fp32; batch and length stay free.
 
-    By the exporter of `transformers`, itself on top of `torch.onnx`. Raises `WorkbookError` without
-    the extra `onnx`.
+    By the exporter of `transformers`, itself on top of `torch.onnx`. Raises
+    `WorkbookError` without the extra `onnx`.
     """
     _require("onnx")
     import onnx_ir
@@ -94,9 +100,9 @@ def to_onnx(model: PreTrainedModel, path: Path) -> Path:
 def to_int8(path: Path, out: Path, embeddings: bool = True) -> Path:
     """Write the ONNX file `path` with int8 weights, one scale for each output channel.
 
-    Activations are quantized as they come, one scale a tensor. With `embeddings` the word vectors
-    too, for the size; without, only the matrices that are multiplied. Raises `WorkbookError`
-    without the extra `onnx`.
+    Activations are quantized as they come, one scale a tensor. With `embeddings` the
+    word vectors too, for the size; without, only the matrices that are multiplied.
+    Raises `WorkbookError` without the extra `onnx`.
     """
     _require("onnx")
     import onnx
@@ -119,7 +125,9 @@ def to_int8(path: Path, out: Path, embeddings: bool = True) -> Path:
 
 
 def onnx_run(path: Path, threads: int) -> Run:
-    """Open an ONNX file in ONNX Runtime, on the CPU. Raises `WorkbookError` without the extra."""
+    """Open an ONNX file in ONNX Runtime, on the CPU. Raises `WorkbookError` without the
+    extra.
+    """
     _require("onnx")
     import onnxruntime
 
@@ -131,7 +139,8 @@ def onnx_run(path: Path, threads: int) -> Run:
 
 
 def to_openvino(model: PreTrainedModel, path: Path) -> Path:
-    """Write `model` in OpenVINO's form, `path` (.xml) and weights beside it (.bin), in fp32.
+    """Write `model` in OpenVINO's form, `path` (.xml) and weights beside it (.bin), in
+    fp32.
 
     Raises `WorkbookError` without the extra `openvino`.
     """
@@ -152,9 +161,11 @@ def to_openvino(model: PreTrainedModel, path: Path) -> Path:
 
 
 def openvino_run(path: Path, threads: int, precision: str = "") -> Run:
-    """Open OpenVINO's form on the CPU. `precision`: "f32", "bf16", or empty for its own choice.
+    """Open OpenVINO's form on the CPU. `precision`: "f32", "bf16", or empty for its own
+    choice.
 
-    Its own choice is bf16 where the processor computes that. Raises `WorkbookError` without it.
+    Its own choice is bf16 where the processor computes that. Raises `WorkbookError`
+    without it.
     """
     _require("openvino")
     import openvino
@@ -186,7 +197,9 @@ def int8_in_torch(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def saved_bytes(thing: torch.nn.Module | Path) -> int:
-    """Bytes of a model's weights as they would be stored; of a file, with its `.bin` beside it."""
+    """Bytes of a model's weights as they would be stored; of a file, with its `.bin`
+    beside it.
+    """
     import torch
 
     if isinstance(thing, torch.nn.Module):

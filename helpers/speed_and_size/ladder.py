@@ -1,7 +1,8 @@
-"""The ladder: one piece of work, labelling texts, from the plainest way up to the fastest.
+"""The ladder: one piece of work, labelling texts, from the plainest way up to the
+fastest.
 
-Every rung gets the same texts and gives their labels; tokenization is a part of the work. Rungs
-that want a package which is not there say what to install.
+Every rung gets the same texts and gives their labels; tokenization is a part of the
+work. Rungs that want a package which is not there say what to install.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ NAMES = (
 
 
 class Rung(NamedTuple):
-    """One way to do the work. `missing` says what to install where `predict` is None."""
+    """One way to do the work. `missing` says what to install where `predict` is
+    None.
+    """
 
     name: str
     predict: Callable[[Sequence[str]], Labels] | None
@@ -73,7 +76,9 @@ def plan(
 
 
 def padded(rows: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
-    """`input_ids` and `attention_mask`, int64 (B, S), of lists of ids, 0 where there is none."""
+    """`input_ids` and `attention_mask`, int64 (B, S), of lists of ids, 0 where there is
+    none.
+    """
     import numpy as np
 
     shape = (len(rows), max(map(len, rows)))
@@ -113,7 +118,9 @@ def in_torch(model: Any) -> Forward:
 
 
 def elsewhere(run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> Forward:
-    """A model in one of the forms of `helpers.speed_and_size.exporting`, on padded batches."""
+    """A model in one of the forms of `helpers.speed_and_size.exporting`, on padded
+    batches.
+    """
     return lambda rows: run(padded(rows))["logits"]
 
 
@@ -121,10 +128,11 @@ def elsewhere(run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> 
 
 
 def rungs(folder: Path, shelf: Path, compiled: bool = True) -> Iterator[Rung]:
-    """Every rung for the classifier in `folder`, in the order of `NAMES`, one built at a time.
+    """Every rung for the classifier in `folder`, in the order of `NAMES`, one built at
+    a time.
 
-    Exported files go to `shelf`. Without `compiled` the last one is left out: compiling takes
-    longer than all the others together.
+    Exported files go to `shelf`. Without `compiled` the last one is left out: compiling
+    takes longer than all the others together.
     """
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -161,7 +169,9 @@ def _batched(
 
 
 def one_by_one(folder: Path) -> Callable[[Sequence[str]], Labels]:
-    """The pipeline as everybody writes it first: a list goes in, and is read text by text."""
+    """The pipeline as everybody writes it first: a list goes in, and is read text by
+    text.
+    """
     import numpy as np
     from transformers import pipeline
 
@@ -178,7 +188,9 @@ def one_by_one(folder: Path) -> Callable[[Sequence[str]], Labels]:
 def without_padding(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> Callable[[Sequence[str]], Labels]:
-    """Batches laid end to end; sorted, so that texts of one length share a call of attention."""
+    """Batches laid end to end; sorted, so that texts of one length share a call of
+    attention.
+    """
     import torch
 
     from helpers.flash_attention.unpadded import unpadded
@@ -229,7 +241,9 @@ def _compiled(model: PreTrainedModel, tokenizer: Any) -> Rung:
 
 
 def no_compiler() -> str:
-    """What `torch.compile` lacks on this machine, in words; empty if it can be tried."""
+    """What `torch.compile` lacks on this machine, in words; empty if it can be
+    tried.
+    """
     return (
         ""
         if any(map(shutil.which, COMPILERS))
@@ -247,16 +261,18 @@ def measure(
     progress: Callable[[str], None] = lambda line: None,
     lots: int = 1,
 ) -> list[dict[str, Any]]:
-    """Time all rungs on the same texts, in turns, after a warm-up each; the first is the measure.
+    """Time all rungs on the same texts, in turns, after a warm-up each; the first is
+    the measure.
 
-    With `lots` the texts are cut into so many parts of one size, and a turn reads one part: every
-    rung reads every text `repeats` times, and there are `repeats` x `lots` turns to compare.
+    With `lots` the texts are cut into so many parts of one size, and a turn reads one
+    part: every rung reads every text `repeats` times, and there are `repeats` x `lots`
+    turns to compare.
 
-    Returns a row for each: {rung, speedup, speedup_quartiles, seconds, changed_share, accuracy,
-    bytes}, with `missing` and no figures for those that lack something. `seconds` for all texts,
-    from the median turn; `changed_share`: labels that differ from the first rung's; `accuracy` over
-    the held-out texts. `progress` is told a line after each turn. Raises `WorkbookError` when the
-    first rung cannot run.
+    Returns a row for each: {rung, speedup, speedup_quartiles, seconds, changed_share,
+    accuracy, bytes}, with `missing` and no figures for those that lack something.
+    `seconds` for all texts, from the median turn; `changed_share`: labels that differ
+    from the first rung's; `accuracy` over the held-out texts. `progress` is told a line
+    after each turn. Raises `WorkbookError` when the first rung cannot run.
     """
     found = list(found)
     ready = [rung for rung in found if rung.predict]
@@ -328,7 +344,9 @@ def best(rows: Sequence[dict[str, Any]], at_most: float = 0.005) -> dict[str, An
 
 
 def conditions(folder: Path, work: Work) -> dict[str, Any]:
-    """What the figures hold for: texts, tokens, threads, versions of the extras that are there."""
+    """What the figures hold for: texts, tokens, threads, versions of the extras that
+    are there.
+    """
     import importlib.metadata
     import importlib.util
 
@@ -360,7 +378,8 @@ def conditions(folder: Path, work: Work) -> dict[str, Any]:
 
 
 def full_size(folder: Path, family: str = "DistilBert", labels: int = 6) -> Path:
-    """A classifier of full size, "DistilBert" or "Bert", in `folder`, with random weights.
+    """A classifier of full size, "DistilBert" or "Bert", in `folder`, with random
+    weights.
 
     Its labels mean nothing; its time does not know that.
     """
@@ -377,9 +396,11 @@ def full_size(folder: Path, family: str = "DistilBert", labels: int = 6) -> Path
 
 
 def against_bert(shelf: Path, texts: Sequence[str], repeats: int = 3) -> dict[str, Any]:
-    """How many times faster DistilBERT is than BERT, full-size shapes, text by text and in batches.
+    """How many times faster DistilBERT is than BERT, full-size shapes, text by text and
+    in batches.
 
-    Returns {"one by one", "batches"}: {speedup, speedup_quartiles, seconds: {Bert, DistilBert}}.
+    Returns {"one by one", "batches"}: {speedup, speedup_quartiles, seconds: {Bert,
+    DistilBert}}.
     """
     import transformers
 

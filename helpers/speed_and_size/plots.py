@@ -21,8 +21,8 @@ def climb(
 ) -> Figure:
     """Accuracy over latency with the size as an area, and how much faster each rung is.
 
-    `rows` as `ladder.measure` gives them, the plainest first; the last one stands out. A rung
-    that is missing keeps its line, and no bar.
+    `rows` as `ladder.measure` gives them, the plainest first; the last one stands out.
+    A rung that is missing keeps its line, and no bar.
     """
     fig, (left, right) = figure(
         10, 0.9 + 0.36 * max(len(rows), 6), ncols=2, width_ratios=(5, 6)
@@ -105,7 +105,9 @@ def lengths(sizes: Sequence[int], known: Sequence[bool]) -> Figure:
 
 
 def sweep(found: Mapping[int, Mapping[int, float]], threads: int) -> Figure:
-    """Tokens a second over the batch size, a line a length. `found`: {length: {batch: seconds}}."""
+    """Tokens a second over the batch size, a line a length. `found`: {length: {batch:
+    seconds}}.
+    """
     fig, ax = figure(8, 3.6)
     for (length, times), colour in zip(found.items(), PALETTE, strict=False):
         speeds = [batch * length / seconds for batch, seconds in times.items()]
@@ -121,7 +123,9 @@ def sweep(found: Mapping[int, Mapping[int, float]], threads: int) -> Figure:
 
 
 def parts(found: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Where the time goes: a stacked bar for each of `found`, {what: {part: seconds}}."""
+    """Where the time goes: a stacked bar for each of `found`, {what: {part:
+    seconds}}.
+    """
     fig, ax = figure(9, 0.9 + 0.6 * len(found))
     colours = dict(
         zip(next(iter(found.values())), (GREY, BLUE, ORANGE, GREEN, RED), strict=False)
@@ -151,7 +155,9 @@ def parts(found: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def families(rows: Mapping[str, Mapping[str, float]], said: float) -> Figure:
-    """BERT's time over DistilBERT's, {way: {"median", "low", "high"}}, and what the paper says."""
+    """BERT's time over DistilBERT's, {way: {"median", "low", "high"}}, and what the
+    paper says.
+    """
     fig, ax = figure(8, 0.9 + 0.55 * len(rows))
     for at, row in enumerate(rows.values()):
         reach = [[row["median"] - row["low"]], [row["high"] - row["median"]]]
@@ -237,7 +243,8 @@ def _html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> HTML:
 def forecast(
     measured: Mapping[int, float], told: Mapping[int, float], batch: int, title: str
 ) -> Figure:
-    """Milliseconds over the batch size: the forecast as a line, what was measured as dots.
+    """Milliseconds over the batch size: the forecast as a line, what was measured as
+    dots.
 
     Both {batch: seconds}; `batch` is the one that stands out.
     """

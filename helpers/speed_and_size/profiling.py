@@ -12,10 +12,11 @@ from typing import Any
 def by_part(
     work: Callable[[], Any], parts: dict[str, Sequence[Any]], repeats: int = 5
 ) -> dict[str, float]:
-    """Seconds that one `work()` spends inside the modules of each part, and in "the rest".
+    """Seconds that one `work()` spends inside the modules of each part, and in "the
+    rest".
 
-    The mean of `repeats` after a warm-up, by hooks before and after each module. Parts must not
-    lie inside one another.
+    The mean of `repeats` after a warm-up, by hooks before and after each module. Parts
+    must not lie inside one another.
     """
     work()
     spent = dict.fromkeys(parts, 0.0)
@@ -50,7 +51,8 @@ def _stop_watch(
 def by_operation(work: Callable[[], Any]) -> dict[str, tuple[int, float]]:
     """Calls and seconds of every operation in one `work()`, those that take most first.
 
-    By `torch.profiler`, after a warm-up; seconds without what an operation calls itself.
+    By `torch.profiler`, after a warm-up; seconds without what an operation calls
+    itself.
     """
     from torch.profiler import ProfilerActivity, profile
 
@@ -67,7 +69,9 @@ def by_operation(work: Callable[[], Any]) -> dict[str, tuple[int, float]]:
 
 @contextmanager
 def _no_log() -> Iterator[None]:
-    """The profiler's library writes a log to the process's standard error, past Python."""
+    """The profiler's library writes a log to the process's standard error, past
+    Python.
+    """
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

@@ -1,4 +1,6 @@
-"""The work that speed is measured on: texts to label, and the classifier that labels them."""
+"""The work that speed is measured on: texts to label, and the classifier that labels
+them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ COUNT = 2_000  # texts
 
 
 class Work(NamedTuple):
-    """Texts to label, and the right labels of those that were held out (-1: not known)."""
+    """Texts to label, and the right labels of those that were held out (-1: not
+    known).
+    """
 
     texts: list[str]
     gold: list[int]
@@ -39,7 +43,9 @@ def sentences(text: str) -> list[str]:
 
 
 def sample_sentences() -> list[str]:
-    """The passages of the sample corpus, cut into sentences; then the texts of the pairs."""
+    """The passages of the sample corpus, cut into sentences; then the texts of the
+    pairs.
+    """
     rows = {
         name: [r for s in data.SPLITS for r in data.rows(name, s)]
         for name in ("corpus", "pairs")
@@ -55,7 +61,8 @@ def sample_sentences() -> list[str]:
 def draw(
     sets: DatasetDict, more: Iterable[str] = (), count: int = COUNT, seed: int = 0
 ) -> Work:
-    """`count` texts in a shuffled order: those of `sets`, held-out ones first, then `more`.
+    """`count` texts in a shuffled order: those of `sets`, held-out ones first, then
+    `more`.
 
     No text comes twice unless there are fewer than `count`; then all are repeated.
     """
@@ -74,10 +81,11 @@ def classifier(
     seed: int = 0,
     report: Callable[[int], Sequence[Any]] = lambda steps: (),
 ) -> Path:
-    """The folder of a DistilBERT fine-tuned on `sets["train"]`, in the workbook's cache.
+    """The folder of a DistilBERT fine-tuned on `sets["train"]`, in the workbook's
+    cache.
 
-    Trained with the recipe of `TASK` when it is not there yet; `report(steps)` then gives callbacks
-    for the `Trainer`. Raises `WorkbookError` on an unknown profile.
+    Trained with the recipe of `TASK` when it is not there yet; `report(steps)` then
+    gives callbacks for the `Trainer`. Raises `WorkbookError` on an unknown profile.
     """
     one, source = tasks.task(TASK), checkpoints.distilbert(profile)
     recipe = finetuning.recipe(one, profile)

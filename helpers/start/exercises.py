@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from helpers.show.checks import Exercise
+from helpers.show.exercises import Exercise
 
 
 def _softmax(logits: Sequence[float]) -> list[float]:
@@ -39,7 +39,9 @@ Ids = list[int]
 def _labels(
     where_masked: Callable[[int, int], int], elsewhere: Callable[[int, int], int]
 ):
-    """A labels function that treats masked and visible places by the two given rules."""
+    """A labels function that treats masked and visible places by the two given
+    rules.
+    """
 
     def labels(input_ids: Ids, original_ids: Ids, mask_id: int) -> Ids:
         return [

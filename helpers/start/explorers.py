@@ -16,10 +16,12 @@ FillMask = Callable[[str, int], Sequence[tuple[str, float]]]
 
 
 def playground(fill_mask: FillMask, text: str, k: int = 5) -> VBox:
-    """A text box with a [MASK], a slider for how many words, and their probabilities as bars.
+    """A text box with a [MASK], a slider for how many words, and their probabilities as
+    bars.
 
-    `fill_mask(text, k)` gives up to `k` (word, probability) pairs, the likeliest first, and
-    nothing for a text without [MASK]. Children: the box, the slider, and the answer as HTML.
+    `fill_mask(text, k)` gives up to `k` (word, probability) pairs, the likeliest first,
+    and nothing for a text without [MASK]. Children: the box, the slider, and the answer
+    as HTML.
     """
     import ipywidgets
 
@@ -44,7 +46,8 @@ def playground(fill_mask: FillMask, text: str, k: int = 5) -> VBox:
 
 
 def caption(text: str, answers: Sequence[tuple[str, float]]) -> str:
-    """The line above the bars, as HTML: the text, escaped, with the likeliest word in its place.
+    """The line above the bars, as HTML: the text, escaped, with the likeliest word in
+    its place.
 
     Without `answers`: what is missing, in a friendly line.
     """

@@ -1,4 +1,6 @@
-"""Pictures of notebook 00: the family of heads, words and their probabilities, scores by token."""
+"""Pictures of notebook 00: the family of heads, words and their probabilities, scores
+by token.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ NO_MASK = "There is no [MASK] in this text: put one where a word is missing."
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> HTML:
-    """One HTML table, a row per mapping, a column per key of the first; everything escaped."""
+    """One HTML table, a row per mapping, a column per key of the first; everything
+    escaped.
+    """
     from IPython.display import HTML
 
     def line(tag: str, cells: Sequence[object]) -> str:
@@ -45,8 +49,8 @@ def family(
 ) -> Figure:
     """One encoder and what can sit on it, as boxes and arrows.
 
-    `dim`, `layers`: the encoder's width and depth. `outputs`: (class, its own layers, output
-    shape, meaning), drawn from top to bottom.
+    `dim`, `layers`: the encoder's width and depth. `outputs`: (class, its own layers,
+    output shape, meaning), drawn from top to bottom.
     """
     drawing, axes = figure(9.6, 0.86 * len(outputs) + 0.6)
     rows = len(outputs)
@@ -98,7 +102,8 @@ def _box(
 def top_words(answers: Sequence[tuple[str, float]]) -> Figure:
     """Bars of the likeliest words for a [MASK], the likeliest on top.
 
-    `answers`: (word, probability from 0 to 1); without any, a line says that there is no [MASK].
+    `answers`: (word, probability from 0 to 1); without any, a line says that there is
+    no [MASK].
     """
     drawing, axes = figure(8.0, 0.9 + 0.34 * max(len(answers), 2))
     if not answers:
@@ -165,9 +170,11 @@ def loss_by_token(
 
 
 def drawn_heads(shares: Sequence[float], first_seed: int = 0) -> Figure:
-    """What heads that were drawn and never trained say of one sentence: bars away from one half.
+    """What heads that were drawn and never trained say of one sentence: bars away from
+    one half.
 
-    `shares`: probability of class 1, from 0 to 1, for seeds `first_seed`, `first_seed` + 1, ...
+    `shares`: probability of class 1, from 0 to 1, for seeds `first_seed`, `first_seed`
+    + 1, ...
     """
     drawing, axes = figure(8.0, 3.2)
     seeds = [str(first_seed + step) for step in range(len(shares))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from helpers.show.checks import Exercise
+from helpers.show.exercises import Exercise
 
 Pieces = Sequence[int | None]
 
@@ -100,7 +100,9 @@ def _entities(
     strict: bool = False,
     past: int = 0,
 ) -> Entities:
-    """Entities (kind, first, last) of BIO tags; the keywords turn right steps into mistakes."""
+    """Entities (kind, first, last) of BIO tags; the keywords turn right steps into
+    mistakes.
+    """
     found: Entities = []
     open_one: tuple[str, int] | None = None
     for at, tag in enumerate([*tags, "O"]):

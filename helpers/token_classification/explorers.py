@@ -31,7 +31,8 @@ class Found(NamedTuple):
 class EntityReader:
     """Finds the entities of any text with one of several models.
 
-    `models` maps a name, such as "student", to a fine-tuned token classifier with BIO labels.
+    `models` maps a name, such as "student", to a fine-tuned token classifier with BIO
+    labels.
     """
 
     def __init__(
@@ -45,7 +46,8 @@ class EntityReader:
     def read(self, name: str, text: str) -> tuple[list[Found], int]:
         """The entities, in order, and how many words at the end were cut off, unread.
 
-        A word has the tag of its first piece; an entity's probability is the mean of its words'.
+        A word has the tag of its first piece; an entity's probability is the mean of
+        its words'.
         """
         from seqeval.metrics.sequence_labeling import get_entities
 
@@ -65,7 +67,9 @@ class EntityReader:
         return found, unread
 
     def _tags(self, name: str, words: list[str]) -> tuple[list[tuple[str, float]], int]:
-        """(tag, probability) of each word, and the number of those that were cut off."""
+        """(tag, probability) of each word, and the number of those that were cut
+        off.
+        """
         import torch
 
         model = self.models[name].eval()
@@ -97,7 +101,9 @@ class EntityReader:
 
 
 def page(reader: EntityReader, name: str, text: str) -> str:
-    """What stands below the controls, as HTML: the text with its entities, or one friendly line."""
+    """What stands below the controls, as HTML: the text with its entities, or one
+    friendly line.
+    """
     if not text.strip():
         return "<p>Type a sentence above.</p>"
     found, unread = reader.read(name, text)
@@ -109,7 +115,8 @@ def page(reader: EntityReader, name: str, text: str) -> str:
 
 
 def entity_explorer(reader: EntityReader, name: str, text: str) -> VBox:
-    """A box for the text, a button for each model, and the text with its entities below.
+    """A box for the text, a button for each model, and the text with its entities
+    below.
 
     Children: the text box, the buttons, and the page as HTML.
     """

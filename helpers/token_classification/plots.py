@@ -1,4 +1,6 @@
-"""Pictures of `06_token_classification`: labels of pieces, entities in the text, errors, scores."""
+"""Pictures of `06_token_classification`: labels of pieces, entities in the text,
+errors, scores.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ Entity = tuple[str, int, int]  # kind, first word, last word (inclusive)
 
 
 class Case(NamedTuple):
-    """One entity judged: the true one, the guessed one (either may be None), and the verdict."""
+    """One entity judged: the true one, the guessed one (either may be None), and the
+    verdict.
+    """
 
     verdict: str
     truth: Entity | None
@@ -48,9 +52,10 @@ class Case(NamedTuple):
 def compare(right: Sequence[str], guessed: Sequence[str]) -> list[Case]:
     """What became of each true entity of a sentence, and which guesses are invented.
 
-    Both are BIO tags (W,). A true entity whose first and last word were found is "right" or of a
-    "wrong kind"; one that a guess only overlaps has a "wrong boundary", whatever the kind; the
-    others are "missed". A guess that overlaps no true entity is "invented".
+    Both are BIO tags (W,). A true entity whose first and last word were found is
+    "right" or of a "wrong kind"; one that a guess only overlaps has a "wrong boundary",
+    whatever the kind; the others are "missed". A guess that overlaps no true entity is
+    "invented".
 
     >>> [case.verdict for case in compare(["B-a", "I-a", "O"], ["B-a", "O", "B-b"])]
     ['wrong boundary', 'invented']
@@ -81,7 +86,9 @@ def _case(truth: Entity, touching: Sequence[Entity]) -> Case:
 def counted(
     right: Sequence[Sequence[str]], guessed: Sequence[Sequence[str]]
 ) -> dict[str, int]:
-    """How often each verdict occurs over sentences of tags; all of `VERDICTS`, in that order."""
+    """How often each verdict occurs over sentences of tags; all of `VERDICTS`, in that
+    order.
+    """
     rows = zip(right, guessed, strict=True)
     found = Counter(case.verdict for pair in rows for case in compare(*pair))
     return {verdict: found[verdict] for verdict in VERDICTS}
@@ -93,9 +100,11 @@ def aligned(
     word_ids: Sequence[int | None],
     labels: Mapping[str, Sequence[str]],
 ) -> HTML:
-    """A table of a sentence: words above their pieces, and a row of labels for each convention.
+    """A table of a sentence: words above their pieces, and a row of labels for each
+    convention.
 
-    `pieces` and `word_ids` (S,); `labels` maps a row's name to (S,) texts. Wide ones scroll.
+    `pieces` and `word_ids` (S,); `labels` maps a row's name to (S,) texts. Wide ones
+    scroll.
     """
     from IPython.display import HTML
 
@@ -133,8 +142,8 @@ def highlighted(
 ) -> str:
     """`text` as HTML with its entities tinted by kind and captioned.
 
-    `entities`: (kind, first character, behind the last, a note such as "98%"), in order, apart
-    from each other. `kinds` fixes which kind has which tint.
+    `entities`: (kind, first character, behind the last, a note such as "98%"), in
+    order, apart from each other. `kinds` fixes which kind has which tint.
     """
     parts, at = [], 0
     for kind, start, end, note in entities:
@@ -160,8 +169,8 @@ def judged(
 ) -> HTML:
     """Sentences with what became of their entities, and a legend.
 
-    `rows`: (a note such as a loss, words (W,), right tags (W,), guessed tags (W,)). True entities
-    are underlined; sign and caption say what the tint says.
+    `rows`: (a note such as a loss, words (W,), right tags (W,), guessed tags (W,)).
+    True entities are underlined; sign and caption say what the tint says.
     """
     from IPython.display import HTML
 
@@ -227,7 +236,8 @@ def _caption(case: Case, words: Sequence[str]) -> str:
 
 
 def error_kinds(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """How often each kind of error occurs, a bar for each model; what is right is left out.
+    """How often each kind of error occurs, a bar for each model; what is right is left
+    out.
 
     `counts` maps a model to {verdict: entities}, as `counted` gives it.
     """
@@ -289,7 +299,9 @@ def by_kind(rows: Mapping[str, Mapping[str, tuple[float, float, int]]]) -> Figur
 
 
 def two_scores(rows: Mapping[str, tuple[float, float]]) -> Figure:
-    """Accuracy of the words beside entity F1, both in [0, 1], a pair of bars for each model."""
+    """Accuracy of the words beside entity F1, both in [0, 1], a pair of bars for each
+    model.
+    """
     fig, ax = figure(8, 1.3 + 0.55 * len(rows))
     looks = (("accuracy of words", SKY, -0.19), ("F1 of entities", BLUE, 0.19))
     for part, (name, colour, shift) in enumerate(looks):
@@ -310,7 +322,8 @@ def seeds(
     live: Mapping[str, float],
     floor: tuple[str, float],
 ) -> Figure:
-    """F1 of the stored runs as dots, their mean as a bar, this run as a star; a row for each model.
+    """F1 of the stored runs as dots, their mean as a bar, this run as a star; a row for
+    each model.
 
     All in [0, 1]; `floor` is a named share to beat, a dashed line.
     """
@@ -340,7 +353,9 @@ def seeds(
 
 
 def costs(rows: Mapping[str, tuple[float, float, float]]) -> Figure:
-    """Three panels: entity F1 in [0, 1], seconds of fine-tuning, millions of parameters."""
+    """Three panels: entity F1 in [0, 1], seconds of fine-tuning, millions of
+    parameters.
+    """
     fig, axes = figure(9, 2.6, ncols=3)
     titles = ("entity F1 (%)", "fine-tuning (seconds)", "parameters (millions)")
     for part, (ax, title) in enumerate(zip(axes, titles, strict=True)):
@@ -355,7 +370,8 @@ def costs(rows: Mapping[str, tuple[float, float, float]]) -> Figure:
 
 
 def strategies(rows: Mapping[str, tuple[float, int]]) -> Figure:
-    """Two panels: F1 in [0, 1] of the entities that each way of decoding gives, and torn words.
+    """Two panels: F1 in [0, 1] of the entities that each way of decoding gives, and
+    torn words.
 
     `rows` maps a way to (F1, entities that begin or end inside a word).
     """
@@ -378,7 +394,8 @@ def strategies(rows: Mapping[str, tuple[float, int]]) -> Figure:
 
 
 def cut_off(points: Mapping[int, tuple[float, float]]) -> Figure:
-    """F1 against the longest length: as the Trainer counts it, and with the lost words counted.
+    """F1 against the longest length: as the Trainer counts it, and with the lost words
+    counted.
 
     `points` maps a number of tokens to the two scores, in [0, 1].
     """

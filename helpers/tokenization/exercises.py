@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from helpers.show.checks import Exercise
+from helpers.show.exercises import Exercise
 
 _VOCAB = {"play", "p", "plays", "##ing", "##ground", "##s", "un", "unhappy", "u", "the"}
 

@@ -1,4 +1,6 @@
-"""The tokenization explorer: a text box above the pieces that the typed text becomes."""
+"""The tokenization explorer: a text box above the pieces that the typed text
+becomes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _CELL = "padding:.15em .7em;text-align:left"
 
 
 def explorer(tokenizer: PreTrainedTokenizerBase, text: str) -> Any:
-    """A text box and, below it, `render` of what was typed, redrawn on Enter or on leaving it.
+    """A text box and, below it, `render` of what was typed, redrawn on Enter or on
+    leaving it.
 
     Returns an `ipywidgets.VBox` of the box (`Text`) and the picture (`HTML`).
     """
@@ -43,8 +46,8 @@ def still(tokenizer: PreTrainedTokenizerBase, text: str) -> HTML:
 def render(tokenizer: PreTrainedTokenizerBase, text: str, limit: int = 60) -> str:
     """HTML: the text with its pieces coloured, then a table of at most `limit` pieces.
 
-    Everything that comes from `text` is escaped. `tokenizer` must give offsets, as all of
-    transformers 5's do.
+    Everything that comes from `text` is escaped. `tokenizer` must give offsets, as all
+    of transformers 5's do.
     """
     encoding = tokenizer(text, return_offsets_mapping=True)
     ids, offsets = encoding["input_ids"], encoding["offset_mapping"]

@@ -17,7 +17,8 @@ def pieces_per_word(
 ) -> Figure:
     """How many words are cut into 1, 2, 3 ... pieces.
 
-    `counts[n]`: words of n pieces; `examples[n]`: a few such words, written beside their bar.
+    `counts[n]`: words of n pieces; `examples[n]`: a few such words, written beside
+    their bar.
     """
     drawing, axes = figure(8, 0.9 + 0.42 * len(counts))
     total = sum(counts.values())
@@ -46,7 +47,8 @@ def pieces_per_word(
 
 
 def piece_lengths(words: Sequence[str], continuations: Sequence[str]) -> Figure:
-    """How long the vocabulary's pieces are: whole words and word starts against `##` pieces.
+    """How long the vocabulary's pieces are: whole words and word starts against `##`
+    pieces.
 
     `continuations` come without their `##`; lengths are in characters.
     """
@@ -78,9 +80,11 @@ def piece_lengths(words: Sequence[str], continuations: Sequence[str]) -> Figure:
 def vocabulary_sizes(
     trained: Mapping[int, tuple[float, str]], reference: tuple[int, float, str]
 ) -> Figure:
-    """Pieces per word against the size of the vocabulary, each point with how one word is cut.
+    """Pieces per word against the size of the vocabulary, each point with how one word
+    is cut.
 
-    `trained[size]` is (pieces per word, the cut); `reference` is (size, pieces per word, cut).
+    `trained[size]` is (pieces per word, the cut); `reference` is (size, pieces per
+    word, cut).
     """
     drawing, axes = figure(8, 4.2)
     sizes = sorted(trained)
@@ -112,8 +116,8 @@ def vocabulary_sizes(
 def windows(spans: Sequence[tuple[int, int]], length: int) -> Figure:
     """Overlapping windows over one long text.
 
-    `spans`: start and end of each window, in characters of a text of `length` characters. What a
-    window shares with the one before it is drawn in orange.
+    `spans`: start and end of each window, in characters of a text of `length`
+    characters. What a window shares with the one before it is drawn in orange.
     """
     from matplotlib.patches import Patch
 
@@ -140,10 +144,12 @@ def padding(
     drawn: Sequence[str],
     show: int = 48,
 ) -> Figure:
-    """What the model computes under each batching strategy: tokens in blue, padding in orange.
+    """What the model computes under each batching strategy: tokens in blue, padding in
+    orange.
 
-    `layouts[name]`: (tokens, positions) of every row, in the order in which batches are made. The
-    first `show` rows of the strategies in `drawn` are drawn above; below, the sums of all.
+    `layouts[name]`: (tokens, positions) of every row, in the order in which batches are
+    made. The first `show` rows of the strategies in `drawn` are drawn above; below, the
+    sums of all.
     """
     drawing, axes = figure(8, 7, nrows=2, ncols=len(drawn), sharex="row", sharey="row")
     for panel, name in zip(axes[0], drawn, strict=True):

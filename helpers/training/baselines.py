@@ -1,8 +1,10 @@
-"""Plain scikit-learn models on the sample sets: baselines to beat, and controls that must fail.
+"""Plain scikit-learn models on the sample sets: baselines to beat, and controls that
+must fail.
 
-A *baseline* reads the whole input as a bag of words. A *control* is shown too little on purpose
-(the endings without their situation, the length alone): when it does well, the data has a leak.
-Everything is fitted on train and scored on test, with fixed seeds; it takes a few seconds.
+A *baseline* reads the whole input as a bag of words. A *control* is shown too little on
+purpose (the endings without their situation, the length alone): when it does well, the
+data has a leak. Everything is fitted on train and scored on test, with fixed seeds; it
+takes a few seconds.
 """
 
 from __future__ import annotations
@@ -59,8 +61,9 @@ def _by_words(train: Iterable[str], labels: Sequence, test: Iterable[str]) -> An
 def baselines() -> dict[str, float]:
     """One figure per task, in the unit in which the notebooks report it.
 
-    Accuracy for sentiment, topic, relation, next, endings; micro-F1 for aspects; Spearman's rho for
-    stars and pairs; entity F1; F1 of word overlap for questions ("no answer" counts as a word).
+    Accuracy for sentiment, topic, relation, next, endings; micro-F1 for aspects;
+    Spearman's rho for stars and pairs; entity F1; F1 of word overlap for questions ("no
+    answer" counts as a word).
     """
     return {
         task.record: evidence.score(task, evidence_of(name), numbers(task, "test"))
@@ -80,7 +83,9 @@ def numbers(task: tasks.Task, split: str) -> Any:
 
 
 def evidence_of(name: str, split: str = "test") -> Any:
-    """What each test row adds to the plain model's score, as `evidence.of_numbers` gives it."""
+    """What each test row adds to the plain model's score, as `evidence.of_numbers`
+    gives it.
+    """
     task = tasks.task(name)
     sets = tasks.sample(task)
     return evidence.of_numbers(task, *_GUESSES[task.head](sets["train"], sets[split]))
@@ -184,8 +189,8 @@ _GUESSES = {
 def controls() -> dict[str, dict[str, float]]:
     """{name: {"score", "chance"}}: what a model reaches that is shown too little.
 
-    Endings and second sentences alone are scored by five-fold cross-validation over both splits,
-    since a test of a hundred rows would be too rough; lengths likewise.
+    Endings and second sentences alone are scored by five-fold cross-validation over
+    both splits, since a test of a hundred rows would be too rough; lengths likewise.
     """
     return {
         "endings without the situation": {"score": _endings_only(), "chance": 0.25},
@@ -212,7 +217,9 @@ def _folds(count: int) -> list[tuple[Any, Any]]:
 
 
 def _folds_by_group(rows: Rows) -> list[tuple[Any, Any]]:
-    """Folds of `endings` that keep a group together: its rows, d012-1 to d012-4, share phrases."""
+    """Folds of `endings` that keep a group together: its rows, d012-1 to d012-4, share
+    phrases.
+    """
     from sklearn.model_selection import GroupKFold
 
     groups = [row["id"].partition("-")[0] for row in rows]
@@ -229,7 +236,9 @@ def _endings_only() -> float:
 
 
 def _next_only() -> float:
-    """Not in folds: a sentence comes four times, so that knowing it as wrong would betray it."""
+    """Not in folds: a sentence comes four times, so that knowing it as wrong would
+    betray it.
+    """
     return _choices_only(*_splits("next"))
 
 
@@ -258,7 +267,9 @@ def _second_only() -> float:
 
 
 def _lengths() -> dict[str, dict[str, float]]:
-    """Accuracy from numbers of words and characters alone, against the largest class's share."""
+    """Accuracy from numbers of words and characters alone, against the largest class's
+    share.
+    """
     reviews, pairs = _both("reviews"), _both("pairs")
     questions, endings = _both("questions"), _both("endings")
     found = {

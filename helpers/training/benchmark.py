@@ -1,7 +1,8 @@
 """Fair timing: two ways of doing the same work, taking turns in one run.
 
-A machine is never quite alone. So the sides alternate, after a warm-up each; what counts is the
-median, and beside it stands the spread. Memory is what a call adds to the process at its peak.
+A machine is never quite alone. So the sides alternate, after a warm-up each; what
+counts is the median, and beside it stands the spread. Memory is what a call adds to the
+process at its peak.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def _spread(seconds: list[float]) -> dict[str, Any]:
 def ratio(
     timed: Mapping[str, Mapping[str, Any]], slow: str, fast: str
 ) -> dict[str, float]:
-    """How many times faster: the median over turns of slow / fast, and its quartiles."""
+    """How many times faster: the median over turns of slow / fast, and its
+    quartiles.
+    """
     pairs = zip(timed[slow]["runs"], timed[fast]["runs"], strict=True)
     spread = _spread([s / f for s, f in pairs])
     return {name: spread[name] for name in ("median", "low", "high")}
@@ -61,8 +64,8 @@ def ratio(
 def peak_memory_apart(build: Callable[..., Callable[[], Any]], *arguments: Any) -> int:
     """`peak_memory` of `build(*arguments)` in a process of its own.
 
-    A process keeps what it once had: only in a fresh one does the first call show what it needs.
-    `build` must be a function of a module, and the arguments picklable.
+    A process keeps what it once had: only in a fresh one does the first call show what
+    it needs. `build` must be a function of a module, and the arguments picklable.
     """
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -102,7 +105,8 @@ def peak_memory(work: Callable[[], Any]) -> int:
 
 
 def _give_back() -> None:
-    """Return freed memory to the system: what the C library keeps would hide what a call needs.
+    """Return freed memory to the system: what the C library keeps would hide what a
+    call needs.
 
     Where there is no glibc (macOS, Windows) this collects garbage and no more.
     """

@@ -1,9 +1,10 @@
 """Two towers: each text is read alone, and only the vectors meet.
 
-The heads of `transformers` read a pair of texts as one sequence and learn from zero what to make of
-it. An encoder that was pretrained to give sentences comparable vectors, as the pocket checkpoints'
-was, need not: the mean of a text's last hidden states is its vector, and the cosine of two vectors
-says how alike they are. Fine-tuning then improves on something instead of starting over.
+The heads of `transformers` read a pair of texts as one sequence and learn from zero
+what to make of it. An encoder that was pretrained to give sentences comparable vectors,
+as the pocket checkpoints' was, need not: the mean of a text's last hidden states is its
+vector, and the cosine of two vectors says how alike they are. Fine-tuning then improves
+on something instead of starting over.
 
 Source: Reimers and Gurevych 2019, "Sentence-BERT" (arXiv:1908.10084).
 """
@@ -36,11 +37,13 @@ def sentence_vectors(
 
 
 class Towers(nn.Module):
-    """The first of a row's texts against each of the others, by the cosine of their vectors.
+    """The first of a row's texts against each of the others, by the cosine of their
+    vectors.
 
-    With `top`, rows are pairs, and `logits` (B,) their similarity, `top` where the vectors agree:
-    trained by the mean squared error of logits / top. Without, rows are a text and K choices, and
-    `logits` (B, K) their cosines times `SHARPNESS`: trained by cross-entropy.
+    With `top`, rows are pairs, and `logits` (B,) their similarity, `top` where the
+    vectors agree: trained by the mean squared error of logits / top. Without, rows are
+    a text and K choices, and `logits` (B, K) their cosines times `SHARPNESS`: trained
+    by cross-entropy.
     """
 
     def __init__(self, encoder: nn.Module, top: float | None = None) -> None:

@@ -1,4 +1,5 @@
-"""Entities of tagged sentences: where they stand, which were met before, what a window finds.
+"""Entities of tagged sentences: where they stand, which were met before, what a window
+finds.
 
 What notebook 06 counts, as pure functions of words and BIO tags.
 """
@@ -13,7 +14,8 @@ Sentences = Sequence[Sequence[str]]
 
 
 def found(rows: Sentences) -> set[tuple[int, str, int, int]]:
-    """All entities of rows of tags: (row, kind, first word, last word), the last inclusive.
+    """All entities of rows of tags: (row, kind, first word, last word), the last
+    inclusive.
 
     >>> found([["O", "B-place", "I-place"]])
     {(0, 'place', 1, 2)}
@@ -28,7 +30,8 @@ def found(rows: Sentences) -> set[tuple[int, str, int, int]]:
 
 
 def places(tokens: Sequence[str], tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Entities as (kind, first character, behind the last) of the tokens joined by blanks.
+    """Entities as (kind, first character, behind the last) of the tokens joined by
+    blanks.
 
     >>> places(["In", "Visby", "."], ["O", "B-place", "O"])
     [('place', 3, 8)]
@@ -74,9 +77,11 @@ def by_kind(
 def seen_and_new(
     train: tuple[Sentences, Sentences], test: tuple[Sentences, Sentences]
 ) -> dict[str, set[tuple[int, str, int, int]]]:
-    """The test entities in two groups: their words, with this kind, stood in training, or not.
+    """The test entities in two groups: their words, with this kind, stood in training,
+    or not.
 
-    `train` and `test` are (words, tags), a row for each sentence; letter case does not count.
+    `train` and `test` are (words, tags), a row for each sentence; letter case does not
+    count.
     """
     known = {_named(train[0], entity) for entity in found(train[1])}
     groups: dict[str, set] = {"seen in training": set(), "new": set()}
@@ -109,7 +114,9 @@ def with_and_without_doubles(
 
 
 def window(tokens: Sequence[str], at: int, capitals: bool = True) -> Mapping[str, Any]:
-    """What one sees of a word through a window of three: itself, its neighbours, its shape."""
+    """What one sees of a word through a window of three: itself, its neighbours, its
+    shape.
+    """
     word, around = tokens[at], ["^", *tokens, "$"]
     seen = {f"word={word.lower()}": 1, "digit": word[:1].isdigit(), "first": at == 0}
     seen |= {f"before={around[at].lower()}": 1, f"after={around[at + 2].lower()}": 1}

@@ -1,9 +1,9 @@
 """What each test row adds to a score, and how sure a mean over rows and seeds is.
 
-A score of a few hundred rows and three seeds is not one number. *Evidence* keeps what every row
-adds to it; the bootstrap then asks how the score would vary with other rows and other seeds: it
-draws both anew, with replacement, 1,000 times, and takes the middle 95%. Models that answered the
-same rows are compared on the same draws.
+A score of a few hundred rows and three seeds is not one number. *Evidence* keeps what
+every row adds to it; the bootstrap then asks how the score would vary with other rows
+and other seeds: it draws both anew, with replacement, 1,000 times, and takes the middle
+95%. Models that answered the same rows are compared on the same draws.
 
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
 """
@@ -22,10 +22,11 @@ DRAWS = 1_000
 
 
 def of_numbers(task: Task, guesses: Any, right: Any) -> np.ndarray:
-    """Evidence (N,) or (N, 3) from guesses and right answers as numbers or sets of them.
+    """Evidence (N,) or (N, 3) from guesses and right answers as numbers or sets of
+    them.
 
-    A class or a choice: 1 where they agree. Several labels, or a row's entities: how many are
-    found, guessed and true. A number: the guess itself.
+    A class or a choice: 1 where they agree. Several labels, or a row's entities: how
+    many are found, guessed and true. A number: the guess itself.
     """
     if task.head in ("classification", "choices"):
         return (np.asarray(guesses) == np.asarray(right)).astype(float)
@@ -36,7 +37,8 @@ def of_numbers(task: Task, guesses: Any, right: Any) -> np.ndarray:
 
 
 def of_prediction(task: Task, prediction: Any, names: Sequence[str]) -> np.ndarray:
-    """Evidence from the logits and labels of `Trainer.predict`; `names` those of BIO tags.
+    """Evidence from the logits and labels of `Trainer.predict`; `names` those of BIO
+    tags.
 
     Questions are not decoded here: their evidence is the F1 of each.
     """
@@ -68,7 +70,9 @@ def _entities(
 
 
 def score(task: Task, evidence: np.ndarray, right: np.ndarray | None = None) -> float:
-    """The task's score of the rows that `evidence` is of; `right` are the numbers to be told."""
+    """The task's score of the rows that `evidence` is of; `right` are the numbers to be
+    told.
+    """
     if task.head in ("multilabel", "tokens"):
         found, guessed, true = evidence.sum(0)
         return float(2 * found / max(guessed + true, 1))
@@ -85,8 +89,8 @@ def draws(
 ) -> np.ndarray:
     """(1,000,) means over seeds of the score, rows and seeds drawn anew each time.
 
-    `runs` holds the evidence of each seed. The same `seed` draws the same rows for every task and
-    model with so many rows.
+    `runs` holds the evidence of each seed. The same `seed` draws the same rows for
+    every task and model with so many rows.
     """
     tables = [np.asarray(run, dtype=float) for run in runs]
     found, count = np.empty(DRAWS), len(tables[0])

@@ -1,8 +1,9 @@
-"""Fine-tuning of every head, one way: rows of a contract in, a trained model and its scores out.
+"""Fine-tuning of every head, one way: rows of a contract in, a trained model and its
+scores out.
 
-The notebooks show each recipe in plain `transformers`; this room runs the same recipe for every
-task, so that teacher, student and seeds can be compared. What is frozen are the embeddings: with
-little data that costs no accuracy and saves time.
+The notebooks show each recipe in plain `transformers`; this room runs the same recipe
+for every task, so that teacher, student and seeds can be compared. What is frozen are
+the embeddings: with little data that costs no accuracy and saves time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast. `stride`: tokens that neighbouring windows of a question share."""
+    """How long and how fast. `stride`: tokens that neighbouring windows of a question
+    share.
+    """
 
     epochs: float
     learning_rate: float
@@ -43,8 +46,8 @@ class Recipe:
     )
 
 
-# Chosen for the teacher with one seed, among two to four each, on a quarter of the training rows
-# held back (questions: a first look at the test rows).
+# Chosen for the teacher with one seed, among two to four each, on a quarter of the
+# training rows held back (questions: a first look at the test rows).
 RECIPES = {
     "sentiment": Recipe(epochs=8, learning_rate=3e-4),
     "topic": Recipe(epochs=5, learning_rate=1e-4),
@@ -58,7 +61,8 @@ RECIPES = {
     "endings": Recipe(epochs=6, learning_rate=1e-4, towers=True),
 }
 
-# Where the student, chosen likewise, wants something else: mostly larger steps, and more of them
+# Where the student, chosen likewise, wants something else: mostly larger steps, and
+# more of them
 STUDENT = {
     "sentiment": {"epochs": 6, "learning_rate": 5e-4},
     "topic": {"epochs": 8, "learning_rate": 3e-4},
@@ -76,7 +80,8 @@ _FULL = {"epochs": 3, "learning_rate": 5e-5, "batch_size": 32}
 def recipe(task: Task, profile: str = "classroom", kind: str = "distilbert") -> Recipe:
     """The recipe of a task for "bert" or "distilbert", under a profile.
 
-    Fewer steps in `smoke`; in `full` the usual rates of the full-size models, the same for both.
+    Fewer steps in `smoke`; in `full` the usual rates of the full-size models, the same
+    for both.
 
     Raises `WorkbookError` on an unknown profile.
     """
@@ -134,9 +139,9 @@ def fine_tune(
 ) -> Outcome:
     """Fine-tune `checkpoint` on `sets["train"]` and score it on `sets["test"]`.
 
-    `sets` are in the contract of `task.head`; `report` are callbacks of the `Trainer`. The same
-    seed gives the same fresh head and the same order of the rows. With `scratch` the model has
-    the checkpoint's shape and none of its weights.
+    `sets` are in the contract of `task.head`; `report` are callbacks of the `Trainer`.
+    The same seed gives the same fresh head and the same order of the rows. With
+    `scratch` the model has the checkpoint's shape and none of its weights.
     """
     with TemporaryDirectory() as folder:
         trainer = prepare(
@@ -149,7 +154,9 @@ def fine_tune(
 
 
 def scored(trainer: Trainer, seconds: float) -> Outcome:
-    """What a trained `Trainer` reaches on its evaluation rows; its own timings are left out."""
+    """What a trained `Trainer` reaches on its evaluation rows; its own timings are left
+    out.
+    """
     found = trainer.predict(trainer.eval_dataset, metric_key_prefix="")
     timings = ("runtime", "samples_per_second", "steps_per_second")
     figures = {name.removeprefix("_"): value for name, value in found.metrics.items()}
@@ -221,7 +228,8 @@ def prepare(
 
 
 def parameters(checkpoint: Checkpoint) -> tuple[int, int]:
-    """How many parameters a classifier on this encoder has, and how many without embeddings.
+    """How many parameters a classifier on this encoder has, and how many without
+    embeddings.
 
     Counted on shapes alone: nothing is loaded.
     """
@@ -249,7 +257,8 @@ def model(
     towers: bool = False,
     scratch: bool = False,
 ) -> PreTrainedModel | Towers:
-    """A fresh head of the task's kind on the encoder of `checkpoint`, embeddings frozen.
+    """A fresh head of the task's kind on the encoder of `checkpoint`, embeddings
+    frozen.
 
     With `scratch` the whole model is fresh and learns.
     """

@@ -23,11 +23,12 @@ def masked_accuracy(
 ) -> dict[str, float]:
     """The share of hidden tokens that a masked language model puts first.
 
-    BERT's own test: 15% of the tokens are chosen; of these 80% become [MASK], 10% a random token,
-    10% stay. The same `seed` draws the same masks for every model with this tokenizer.
+    BERT's own test: 15% of the tokens are chosen; of these 80% become [MASK], 10% a
+    random token, 10% stay. The same `seed` draws the same masks for every model with
+    this tokenizer.
 
-    Returns `accuracy` in [0, 1], `loss` (mean cross-entropy in nats) and `targets`, how many
-    tokens were asked for. `maskings` repeats the texts with other masks.
+    Returns `accuracy` in [0, 1], `loss` (mean cross-entropy in nats) and `targets`, how
+    many tokens were asked for. `maskings` repeats the texts with other masks.
 
     Raises `ValueError` when `texts` is empty.
     """
@@ -48,7 +49,9 @@ def masked_accuracy_of_ids(
     seed: int = 0,
     batch_size: int = 16,
 ) -> dict[str, float]:
-    """`masked_accuracy` of texts that are tokens already, with [CLS] and [SEP]: lists of ids."""
+    """`masked_accuracy` of texts that are tokens already, with [CLS] and [SEP]: lists
+    of ids.
+    """
     import torch
     from transformers import DataCollatorForLanguageModeling
 
@@ -80,7 +83,8 @@ def _length(row) -> int:
 
 
 def masked_logits(model: PreTrainedModel, batch, wanted):
-    """Logits (N, V) at the `wanted` positions (B, S) only: the rest of the (B, S, V) is not made.
+    """Logits (N, V) at the `wanted` positions (B, S) only: the rest of the (B, S, V) is
+    not made.
 
     Works on `BertForMaskedLM` and `DistilBertForMaskedLM`.
     """
@@ -104,18 +108,22 @@ def pseudo_perplexity(
     max_length: int = 128,
     batch_size: int = 64,
 ) -> dict[str, Any]:
-    """How surprised a masked language model is by `texts`, each token guessed from all others.
+    """How surprised a masked language model is by `texts`, each token guessed from all
+    others.
 
-    A text of n tokens becomes n rows (n, S), row i with only its i-th token behind [MASK]; -log of
-    the probability of that token is its surprise, in nats. The head is applied at the n masks only.
+    A text of n tokens becomes n rows (n, S), row i with only its i-th token behind
+    [MASK]; -log of the probability of that token is its surprise, in nats. The head is
+    applied at the n masks only.
 
-    Returns `pseudo_perplexity`, exp of the mean surprise over all tokens (1 at best; no unit),
-    `tokens`, how many there were, and `surprises`, one list of nats per text, in its own order.
-    Comparable between models with the same tokenizer only: the mean is per token.
+    Returns `pseudo_perplexity`, exp of the mean surprise over all tokens (1 at best; no
+    unit), `tokens`, how many there were, and `surprises`, one list of nats per text, in
+    its own order. Comparable between models with the same tokenizer only: the mean is
+    per token.
 
     Raises `ValueError` without texts, or on a text without tokens.
 
-    Source: Salazar et al. 2020, "Masked Language Model Scoring", section 2 (arXiv:1910.14659).
+    Source: Salazar et al. 2020, "Masked Language Model Scoring", section 2
+    (arXiv:1910.14659).
     """
     if not texts:
         raise ValueError("pseudo_perplexity needs texts of at least one token")
@@ -152,7 +160,9 @@ def _zeros(row: Sequence[int]) -> list[int]:
 def _surprises(
     model, tokenizer, ids: Sequence[Sequence[int]], places: Sequence[int]
 ) -> list:
-    """-log p in nats of the token at one place of each row, hidden there and nowhere else."""
+    """-log p in nats of the token at one place of each row, hidden there and nowhere
+    else.
+    """
     import torch
 
     batch = tokenizer.pad(
@@ -173,7 +183,9 @@ def _surprises(
 def most_frequent(
     tokenizer: PreTrainedTokenizerBase, train: Sequence[str], test: Sequence[str]
 ) -> tuple[str, float]:
-    """The most frequent piece of `train`, and its share in [0, 1] of the pieces of `test`."""
+    """The most frequent piece of `train`, and its share in [0, 1] of the pieces of
+    `test`.
+    """
     counts = [
         Counter(
             token

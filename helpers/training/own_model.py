@@ -1,4 +1,6 @@
-"""`workbook fine-tune`: a head trained on your own rows, the best epoch kept, ready to be used."""
+"""`workbook fine-tune`: a head trained on your own rows, the best epoch kept, ready to
+be used.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def task_of(head: str) -> Task:
 
 
 def recipe_for(head: str, profile: str, epochs: float = 0, rate: float = 0) -> Recipe:
-    """The usual recipe of the head; `epochs` and `rate` (learning rate) replace its own."""
+    """The usual recipe of the head; `epochs` and `rate` (learning rate) replace its
+    own.
+    """
     from helpers.core import profiles
     from helpers.training import finetuning
 
@@ -105,7 +109,9 @@ def train(
 
 
 def _watcher(task: Task, recipe: Recipe, say: Callable[[str], None]) -> Any:
-    """A callback that says the score of each epoch, and how long the whole will take."""
+    """A callback that says the score of each epoch, and how long the whole will
+    take.
+    """
     from transformers import TrainerCallback
 
     class Watcher(TrainerCallback):
@@ -131,7 +137,8 @@ def _watcher(task: Task, recipe: Recipe, say: Callable[[str], None]) -> Any:
 
 
 def forecast(seconds: float, steps: int, epochs: float) -> str:
-    """What a training of so many `steps` takes, and, where that is long, what would fit.
+    """What a training of so many `steps` takes, and, where that is long, what would
+    fit.
 
     >>> forecast(1.0, 2400, 8)
     'about 40 minutes; 4 epochs would take 20: --epochs 4'

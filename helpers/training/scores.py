@@ -1,13 +1,14 @@
-"""How well a head does, as `transformers.Trainer` asks: one `compute_metrics` for each head.
+"""How well a head does, as `transformers.Trainer` asks: one `compute_metrics` for each
+head.
 
     Trainer(..., compute_metrics=classification)                      also multilabel, regression,
                                                                       similarity, choices
     Trainer(..., compute_metrics=tokens(names))
     Trainer(..., compute_metrics=questions(windows, contexts, golds))
 
-All scores are shares in [0, 1], correlations lie in [-1, 1]; RMSE is in the labels' own unit.
-Trainer puts `eval_` in front of the names. What is undefined (a constant has no correlation, no
-entity no F1) counts 0, without a warning.
+All scores are shares in [0, 1], correlations lie in [-1, 1]; RMSE is in the labels' own
+unit. Trainer puts `eval_` in front of the names. What is undefined (a constant has no
+correlation, no entity no F1) counts 0, without a warning.
 """
 
 from __future__ import annotations
@@ -64,13 +65,15 @@ def _labels(
 
 
 def classification(prediction: EvalPrediction) -> dict[str, float]:
-    """`accuracy` and `macro_f1`, in [0, 1], and `matthews` of logits (N, K), labels (N,).
+    """`accuracy` and `macro_f1`, in [0, 1], and `matthews` of logits (N, K), labels
+    (N,).
 
-    Macro-F1 is the plain mean over the classes that occur among labels or predictions. Matthews'
-    correlation, in [-1, 1], is GLUE's score for CoLA: 0 for whoever does not look.
+    Macro-F1 is the plain mean over the classes that occur among labels or predictions.
+    Matthews' correlation, in [-1, 1], is GLUE's score for CoLA: 0 for whoever does not
+    look.
 
-    Raises `ValueError` without rows, on shapes that do not fit, on a label outside 0 to K - 1, or
-    on logits that are not finite.
+    Raises `ValueError` without rows, on shapes that do not fit, on a label outside 0 to
+    K - 1, or on logits that are not finite.
     """
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
@@ -87,7 +90,8 @@ def classification(prediction: EvalPrediction) -> dict[str, float]:
 
 
 def choices(prediction: EvalPrediction) -> dict[str, float]:
-    """`accuracy` in [0, 1] of logits (N, choices) against the right choice's number (N,).
+    """`accuracy` in [0, 1] of logits (N, choices) against the right choice's number
+    (N,).
 
     Raises `ValueError` as `classification` does.
     """
@@ -95,9 +99,11 @@ def choices(prediction: EvalPrediction) -> dict[str, float]:
 
 
 def multilabel(prediction: EvalPrediction, threshold: float = 0.0) -> dict[str, float]:
-    """`micro_f1` and `macro_f1` of logits (N, K) against labels of 0 and 1 (N, K), in [0, 1].
+    """`micro_f1` and `macro_f1` of logits (N, K) against labels of 0 and 1 (N, K), in
+    [0, 1].
 
-    A label is given where its logit exceeds `threshold`; 0 is a probability of one half.
+    A label is given where its logit exceeds `threshold`; 0 is a probability of one
+    half.
 
     Raises `ValueError` as `classification` does.
     """
@@ -119,11 +125,13 @@ def multilabel(prediction: EvalPrediction, threshold: float = 0.0) -> dict[str, 
 
 
 def regression(prediction: EvalPrediction) -> dict[str, float]:
-    """`spearman`, `pearson` and `rmse` of predictions (N,) or (N, 1) against labels (N,).
+    """`spearman`, `pearson` and `rmse` of predictions (N,) or (N, 1) against labels
+    (N,).
 
     Correlations lie in [-1, 1] and are 0 when either side is constant.
 
-    Raises `ValueError` without rows, on shapes that do not fit, or on numbers that are not finite.
+    Raises `ValueError` without rows, on shapes that do not fit, or on numbers that are
+    not finite.
     """
     import numpy as np
     from scipy.stats import pearsonr, spearmanr
@@ -166,10 +174,11 @@ def _varied(values: np.ndarray) -> bool:
 def tokens(names: Sequence[str]) -> Metrics:
     """A `compute_metrics` for BIO tags; `names` gives a label's name by its number.
 
-    It takes logits (N, S, K) and labels (N, S), -100 where no word starts, and returns entity
-    `precision`, `recall` and `f1` as seqeval and CoNLL count them (an entity counts when kind,
-    first and last word are right) and the words' `accuracy`, all in [0, 1]. Words that truncation
-    cut off are not in the labels, and so not in the scores.
+    It takes logits (N, S, K) and labels (N, S), -100 where no word starts, and returns
+    entity `precision`, `recall` and `f1` as seqeval and CoNLL count them (an entity
+    counts when kind, first and last word are right) and the words' `accuracy`, all in
+    [0, 1]. Words that truncation cut off are not in the labels, and so not in the
+    scores.
 
     Raises `ValueError` on names that are not BIO; the returned function as
     `classification` does, or when no word is labelled.
@@ -224,12 +233,12 @@ def questions(
 ) -> Metrics:
     """A `compute_metrics` for answers: SQuAD's scores, as `squad_scores` returns them.
 
-    It takes start and end logits, (N, S) each, for the N `windows` of the questions; `golds` holds
-    for each question its right answers, none for "no answer". `settings` go to `spans.answers`:
-    `max_answer_length`, `n_best`, `threshold`.
+    It takes start and end logits, (N, S) each, for the N `windows` of the questions;
+    `golds` holds for each question its right answers, none for "no answer". `settings`
+    go to `spans.answers`: `max_answer_length`, `n_best`, `threshold`.
 
-    Raises `ValueError` when contexts and golds differ in number; the returned function as
-    `spans.answers` does.
+    Raises `ValueError` when contexts and golds differ in number; the returned function
+    as `spans.answers` does.
     """
     if len(contexts) != len(golds):
         raise ValueError(
@@ -274,8 +283,9 @@ def calibration(
     said, with `answers` (N,), whether it was right. The error is the mean over all predictions of
     |accuracy - confidence| of their bin.
 
-    Raises `ValueError` on shapes that do not fit, no rows, values that are no probabilities
-    (logits, say), `answers` that are no class or truth value, or `bins` below 1.
+    Raises `ValueError` on shapes that do not fit, no rows, values that are no
+    probabilities (logits, say), `answers` that are no class or truth value, or `bins`
+    below 1.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2
     (arXiv:1706.04599).
@@ -327,16 +337,18 @@ def _confidence(
 
 
 def retention(student: Mapping[str, float], teacher: Mapping[str, float]) -> float:
-    """The share of its teacher's macro-average that a student keeps (0.97 is "97%"; may exceed 1).
+    """The share of its teacher's macro-average that a student keeps (0.97 is "97%"; may
+    exceed 1).
 
-    Each maps a task to its score, higher being better. The two averages are divided, not the
-    single scores averaged: this is how DistilBERT's 97% comes about, from 77.0 and 79.5 on GLUE.
+    Each maps a task to its score, higher being better. The two averages are divided,
+    not the single scores averaged: this is how DistilBERT's 97% comes about, from 77.0
+    and 79.5 on GLUE.
 
     >>> round(retention({"GLUE": 77.0}, {"GLUE": 79.5}), 3)
     0.969
 
-    Raises `ValueError` without tasks, on tasks that only one of them has, a score that is not
-    finite, or an average of the teacher's that is not above 0.
+    Raises `ValueError` without tasks, on tasks that only one of them has, a score that
+    is not finite, or an average of the teacher's that is not above 0.
 
     Source: Sanh et al. 2019, table 1 (arXiv:1910.01108).
     """

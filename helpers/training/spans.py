@@ -1,7 +1,7 @@
 """From words and characters to word pieces and back: labels of words, spans of answers.
 
-A model sees pieces; people label words (entities) and characters (answers). Here the two are laid
-side by side, in both directions, as pure functions.
+A model sees pieces; people label words (entities) and characters (answers). Here the
+two are laid side by side, in both directions, as pure functions.
 
     align_labels, word_tags      words to pieces and back, for token classification
     best_spans, answers          logits to pieces to characters, for question answering
@@ -32,18 +32,19 @@ def align_labels(
 ) -> list[int]:
     """The label of each piece (S,), from the labels of the words (W,).
 
-    `word_ids` (S,) says which word a piece is of, None for [CLS], [SEP] and [PAD], as the
-    tokenizer's `word_ids(row)` does. A word's first piece carries its label; all else is `ignore`,
-    which the loss leaves out. With `every_piece` the continued pieces count too: it maps a begin
-    label to its inside label (`insides(names)`), and what it does not map stays as it is.
+    `word_ids` (S,) says which word a piece is of, None for [CLS], [SEP] and [PAD], as
+    the tokenizer's `word_ids(row)` does. A word's first piece carries its label; all
+    else is `ignore`, which the loss leaves out. With `every_piece` the continued pieces
+    count too: it maps a begin label to its inside label (`insides(names)`), and what it
+    does not map stays as it is.
 
     >>> align_labels([None, 0, 0, 1, None], [1, 0])  # Quu ##x sang, with Quux as B-person
     [-100, 1, -100, 0, -100]
     >>> align_labels([None, 0, 0, 1, None], [1, 0], every_piece={1: 2})
     [-100, 1, 2, 0, -100]
 
-    Raises `ValueError` when a piece is of a word that has no label: then these are not the words
-    that were labelled.
+    Raises `ValueError` when a piece is of a word that has no label: then these are not
+    the words that were labelled.
     """
     last = max((word for word in word_ids if word is not None), default=-1)
     if last >= len(labels):
@@ -66,7 +67,8 @@ def align_labels(
 
 
 def insides(names: Sequence[str]) -> dict[int, int]:
-    """Begin label to inside label, both by number: what `align_labels(every_piece=...)` takes.
+    """Begin label to inside label, both by number: what `align_labels(every_piece=...)`
+    takes.
 
     >>> insides(["O", "B-person", "I-person"])
     {1: 2}
@@ -91,13 +93,15 @@ def word_tags(
 ) -> list[Any]:
     """The tag of each of the `words` words (W,), from those of the pieces (S,).
 
-    A word has the tag of its first piece. Words without a piece, since truncation cut them off or
-    the tokenizer drops all their characters, get `outside`, so that words and tags stay in step.
+    A word has the tag of its first piece. Words without a piece, since truncation cut
+    them off or the tokenizer drops all their characters, get `outside`, so that words
+    and tags stay in step.
 
     >>> word_tags(["O", "B-person", "I-person", "O", "O"], [None, 0, 0, 1, None], 3)
     ['B-person', 'O', 'O']
 
-    Raises `ValueError` when tags and pieces differ in number, or a piece is of no such word.
+    Raises `ValueError` when tags and pieces differ in number, or a piece is of no such
+    word.
     """
     if len(piece_tags) < len(word_ids):  # more is fine: a padded batch
         raise ValueError(f"{len(piece_tags)} tags for {len(word_ids)} pieces")
@@ -119,15 +123,17 @@ def best_spans(
     max_answer_length: int = 30,
     n_best: int = 20,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The `n_best` spans of each row: first tokens, last tokens (inclusive), scores; all (B, n).
+    """The `n_best` spans of each row: first tokens, last tokens (inclusive), scores;
+    all (B, n).
 
-    A span is a pair i <= j < i + `max_answer_length`, i and j both `allowed` (B, S); its score is
-    start_logits[i] + end_logits[j], both (B, S), in float32. Best first; among equal scores the
-    lower start goes first, then the shorter. Where a row has fewer spans, the rest is 0, 0, -inf.
-    One pass over a band (B, S, max_answer_length), never over (B, S, S).
+    A span is a pair i <= j < i + `max_answer_length`, i and j both `allowed` (B, S);
+    its score is start_logits[i] + end_logits[j], both (B, S), in float32. Best first;
+    among equal scores the lower start goes first, then the shorter. Where a row has
+    fewer spans, the rest is 0, 0, -inf. One pass over a band (B, S, max_answer_length),
+    never over (B, S, S).
 
-    Raises `ValueError` on shapes that differ, limits below 1, or an allowed logit that is not
-    finite.
+    Raises `ValueError` on shapes that differ, limits below 1, or an allowed logit that
+    is not finite.
     """
     import torch
 
@@ -163,7 +169,9 @@ def best_spans(
 
 
 def _highest(scores: torch.Tensor, n: int) -> torch.Tensor:
-    """Places (B, n) of the n highest of each row (B, M), the lower place first among equals."""
+    """Places (B, n) of the n highest of each row (B, M), the lower place first among
+    equals.
+    """
     least = scores.topk(n).values[:, -1:]  # topk itself orders equals as it likes
     above, equal = scores > least, scores == least
     room = n - above.sum(1, keepdim=True)
@@ -177,7 +185,9 @@ def _highest(scores: torch.Tensor, n: int) -> torch.Tensor:
 
 
 class Span(NamedTuple):
-    """`context[start:end]`, its score (a sum of two logits) and its probability in [0, 1]."""
+    """`context[start:end]`, its score (a sum of two logits) and its probability in [0,
+    1].
+    """
 
     text: str
     start: int
@@ -209,18 +219,20 @@ def answers(
 ) -> list[Prediction]:
     """One `Prediction` for each question, from the logits (N, S) of all its windows.
 
-    Logits are tensors or arrays, padded on the right, rows in the order of `windows`. The null
-    score is start + end at [CLS], and of several windows the lowest: the question is unanswerable
-    only if every window says so. "No answer" is said when the null score exceeds the best span's
-    by more than `threshold`; with None never, as in SQuAD 1.1. Probabilities are a softmax over
-    the n best spans and, unless `threshold` is None, the null score. A span that two windows hold
-    counts once, with its higher score; ties as in `best_spans`.
+    Logits are tensors or arrays, padded on the right, rows in the order of `windows`.
+    The null score is start + end at [CLS], and of several windows the lowest: the
+    question is unanswerable only if every window says so. "No answer" is said when the
+    null score exceeds the best span's by more than `threshold`; with None never, as in
+    SQuAD 1.1. Probabilities are a softmax over the n best spans and, unless `threshold`
+    is None, the null score. A span that two windows hold counts once, with its higher
+    score; ties as in `best_spans`.
 
-    Raises `ValueError` when logits, windows and contexts do not fit, or a logit is not finite.
+    Raises `ValueError` when logits, windows and contexts do not fit, or a logit is not
+    finite.
 
-    Source: `write_predictions` in `run_squad.py` of google-research/bert. Unlike there, all pairs
-    are tried instead of the n best starts with the n best ends, and a span may begin in a window
-    where its first token has little context.
+    Source: `write_predictions` in `run_squad.py` of google-research/bert. Unlike there,
+    all pairs are tried instead of the n best starts with the n best ends, and a span
+    may begin in a window where its first token has little context.
     """
     import torch
 
@@ -269,7 +281,9 @@ def _check_fit(windows: Windows, contexts: Sequence[str], starts, ends) -> None:
 
 
 def _keep(found: dict[tuple[int, int], float], offsets, spans) -> None:
-    """Add one window's spans (first tokens, last tokens, scores) to a question's, by characters."""
+    """Add one window's spans (first tokens, last tokens, scores) to a question's, by
+    characters.
+    """
     for first, last, score in zip(*spans, strict=True):
         if score > -math.inf:
             where = int(offsets[first][0]), int(offsets[last][1])

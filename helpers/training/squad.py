@@ -11,7 +11,8 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """`text` as SQuAD compares it: lower case, no punctuation, no articles, single spaces.
+    """`text` as SQuAD compares it: lower case, no punctuation, no articles, single
+    spaces.
 
     >>> normalize_answer("The  Beatles' last (rooftop) concert.")
     'beatles last rooftop concert'
@@ -26,7 +27,8 @@ def exact_match(answer: str, gold: str) -> float:
 
 
 def answer_f1(answer: str, gold: str) -> float:
-    """F1 in [0, 1] of the words that both share after `normalize_answer`, repeats counted.
+    """F1 in [0, 1] of the words that both share after `normalize_answer`, repeats
+    counted.
 
     If either is empty, that is "no answer", 1.0 if both are and else 0.0.
 
@@ -43,19 +45,21 @@ def answer_f1(answer: str, gold: str) -> float:
 def squad_scores(
     predictions: Mapping[Hashable, str], references: Mapping[Hashable, Sequence[str]]
 ) -> dict[str, float]:
-    """`exact_match` and `f1`, in [0, 1], of one text for each question against its right answers.
+    """`exact_match` and `f1`, in [0, 1], of one text for each question against its
+    right answers.
 
-    Of several right answers the best match counts; none means that there is no answer, and ""
-    says so. Beside the scores of all questions, those of the questions with an answer
-    (`has_answer_exact_match`, `has_answer_f1`) and without (`no_answer_...`), where there are any.
+    Of several right answers the best match counts; none means that there is no answer,
+    and "" says so. Beside the scores of all questions, those of the questions with an
+    answer (`has_answer_exact_match`, `has_answer_f1`) and without (`no_answer_...`),
+    where there are any.
 
     >>> squad_scores({1: "Neil Armstrong", 2: "Mars"}, {1: ["Armstrong"], 2: []})["f1"]
     0.3333333333333333
 
     Raises `ValueError` without questions, or when the two do not name the same ones.
 
-    Source: the official evaluation scripts of SQuAD 1.1 and 2.0, which report percentages
-    (Rajpurkar et al. 2016, arXiv:1606.05250, and 2018, arXiv:1806.03822).
+    Source: the official evaluation scripts of SQuAD 1.1 and 2.0, which report
+    percentages (Rajpurkar et al. 2016, arXiv:1606.05250, and 2018, arXiv:1806.03822).
     """
     if not references:
         raise ValueError("there is nothing to score: no questions")
@@ -75,7 +79,9 @@ def squad_scores(
 
 
 def best_match(answer: str, golds: Sequence[str]) -> tuple[float, float]:
-    """Exact match and F1 of an answer with the right answer that it fits best; none means ""."""
+    """Exact match and F1 of an answer with the right answer that it fits best; none
+    means "".
+    """
     # the official script drops right answers of which nothing is left, such as "The"
     kept = [gold for gold in golds if normalize_answer(gold)] or [""]
     return max(exact_match(answer, g) for g in kept), max(

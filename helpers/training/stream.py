@@ -151,7 +151,9 @@ def chunks(every: Iterator[Row], size: int) -> Iterator[list[Row]]:
 
 
 class Writer:
-    """Rows with their answers, to a CSV or JSONL file that is there whole or not at all."""
+    """Rows with their answers, to a CSV or JSONL file that is there whole or not at
+    all.
+    """
 
     def __init__(self, path: Path):
         if path.suffix not in OUTPUTS:

@@ -1,9 +1,10 @@
-"""Task distillation, the paper's second step: a student learns a task from a fine-tuned teacher.
+"""Task distillation, the paper's second step: a student learns a task from a fine-tuned
+teacher.
 
     loss = 0.5 x distillation + 0.5 x task
 
-on questions and answers. The task half is the usual loss of the labels; the other half asks the
-student for the teacher's whole distributions of starts and ends.
+on questions and answers. The task half is the usual loss of the labels; the other half
+asks the student for the teacher's whole distributions of starts and ends.
 
 Source: Sanh et al. 2019, section 4, and the training code published with it
 (`run_squad_w_distillation.py`).
@@ -53,12 +54,13 @@ def answer_distillation_loss(
     attention_mask: torch.Tensor,
     temperature: float = TEMPERATURE,
 ) -> torch.Tensor:
-    """KL(teacher || student) of softened starts and of softened ends: their mean, times T squared.
+    """KL(teacher || student) of softened starts and of softened ends: their mean, times
+    T squared.
 
-    Logits and `attention_mask` are (B, S), the mask 0 at padding; the mean is over the B windows.
-    Padding is left out of both distributions: how much there is depends on the neighbours in a
-    batch, and the teacher read its windows in other company. (The original leaves it in.)
-    Computed in float32 at least.
+    Logits and `attention_mask` are (B, S), the mask 0 at padding; the mean is over the
+    B windows. Padding is left out of both distributions: how much there is depends on
+    the neighbours in a batch, and the teacher read its windows in other company. (The
+    original leaves it in.) Computed in float32 at least.
 
     Raises `ValueError` on shapes that differ, or a temperature that is not above 0.
     """
@@ -85,7 +87,9 @@ def answer_distillation_loss(
 def _log_softened(
     logits: torch.Tensor, padding: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """Log-probabilities (B, S) over the real tokens; 0 at padding, which adds nothing to a KL."""
+    """Log-probabilities (B, S) over the real tokens; 0 at padding, which adds nothing
+    to a KL.
+    """
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
     return (
         exact.masked_fill(padding, -torch.inf).log_softmax(-1).masked_fill(padding, 0.0)
@@ -95,9 +99,11 @@ def _log_softened(
 def teacher_logits(
     teacher: PreTrainedModel, rows: Dataset, collate: DataCollatorWithPadding
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What `teacher` says to each of N windows: start and end logits, (N, S), in float32.
+    """What `teacher` says to each of N windows: start and end logits, (N, S), in
+    float32.
 
-    `rows` holds what the teacher takes, unpadded; behind a window's end there are zeros.
+    `rows` holds what the teacher takes, unpadded; behind a window's end there are
+    zeros.
     """
     widest = max(map(len, rows["input_ids"]))
     tables = torch.zeros(2, len(rows), widest)
@@ -125,11 +131,12 @@ def _inputs(model: PreTrainedModel) -> list[str]:
 
 
 class AnswerDistiller(Trainer):
-    """A `Trainer` whose loss is `weight` x distillation + (1 - `weight`) x the model's own.
+    """A `Trainer` whose loss is `weight` x distillation + (1 - `weight`) x the model's
+    own.
 
-    `starts`, `ends`: the teacher's logits (N, S) for the N training windows; the column `window`
-    of the training rows says which is whose. Rows without it, those of the evaluation, are judged
-    by the model's own loss.
+    `starts`, `ends`: the teacher's logits (N, S) for the N training windows; the column
+    `window` of the training rows says which is whose. Rows without it, those of the
+    evaluation, are judged by the model's own loss.
     """
 
     def __init__(
@@ -152,7 +159,9 @@ class AnswerDistiller(Trainer):
         return_outputs: bool = False,
         **keywords: Any,
     ) -> Any:
-        """The weighted loss of one batch; with the model's outputs if `return_outputs`."""
+        """The weighted loss of one batch; with the model's outputs if
+        `return_outputs`.
+        """
         inputs = dict(inputs)
         window = inputs.pop(WINDOW, None)
         loss, outputs = super().compute_loss(
@@ -182,13 +191,15 @@ def distil(
     report: Sequence[Any] = (),
     weight: float = WEIGHT,
 ) -> Outcome:
-    """Fine-tune `checkpoint` on answers and on `teacher_model`, which has learned them already.
+    """Fine-tune `checkpoint` on answers and on `teacher_model`, which has learned them
+    already.
 
-    All else is as in `finetuning.fine_tune`: the same seed gives the same fresh head and the same
-    batches. The teacher reads each training window once, beforehand; its time counts.
+    All else is as in `finetuning.fine_tune`: the same seed gives the same fresh head
+    and the same batches. The teacher reads each training window once, beforehand; its
+    time counts.
 
-    Raises `WorkbookError` when the task is not of questions, or when the two models do not read
-    the same word pieces.
+    Raises `WorkbookError` when the task is not of questions, or when the two models do
+    not read the same word pieces.
     """
     if task.head != "questions":
         raise WorkbookError(
@@ -230,7 +241,8 @@ def _taught(
     recipe: Recipe,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The teacher's logits for the windows that the student will learn from."""
-    # the student's own pieces, so that windows are the same; BERT wants token types beside them
+    # the student's own pieces, so that windows are the same; BERT wants token types
+    # beside them
     tokenizer = AutoTokenizer.from_pretrained(
         checkpoint, revision=checkpoint.revision, model_input_names=_inputs(teacher)
     )

@@ -1,7 +1,9 @@
-"""Questions with their contexts as windows of word pieces, and answers as token positions.
+"""Questions with their contexts as windows of word pieces, and answers as token
+positions.
 
-A long context does not fit into the model at once: it is cut into windows that overlap, and an
-answer, which people mark by its characters, gets its place among the tokens of each window.
+A long context does not fit into the model at once: it is cut into windows that overlap,
+and an answer, which people mark by its characters, gets its place among the tokens of
+each window.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ BATCH = 1000  # questions tokenized at a time
 
 @dataclass(frozen=True)
 class Windows:
-    """Questions with their contexts as N windows; a long context gives several that overlap.
+    """Questions with their contexts as N windows; a long context gives several that
+    overlap.
 
-    `inputs`: {name: N lists of ints}, exactly what the model takes, unpadded. `rows` (N,): which
-    question a window is of. `offsets`: N arrays (S, 2), the first and the past-the-last character
-    of each token in its own text. `sequence_ids`: N lists, 0 for a token of the question, 1 for one
-    of the context, None for [CLS] and [SEP].
+    `inputs`: {name: N lists of ints}, exactly what the model takes, unpadded. `rows`
+    (N,): which question a window is of. `offsets`: N arrays (S, 2), the first and the
+    past-the-last character of each token in its own text. `sequence_ids`: N lists, 0
+    for a token of the question, 1 for one of the context, None for [CLS] and [SEP].
     """
 
     inputs: dict[str, list[list[int]]]
@@ -39,7 +42,9 @@ class Windows:
         return len(self.rows)
 
     def allowed(self, width: int) -> torch.Tensor:
-        """True where a token is of the context, (N, width); windows are padded on the right."""
+        """True where a token is of the context, (N, width); windows are padded on the
+        right.
+        """
         import torch
 
         mask = torch.zeros(len(self), width, dtype=torch.bool)
@@ -55,15 +60,17 @@ def encode_questions(
     max_length: int = 384,
     stride: int = 128,
 ) -> Windows:
-    """Tokenize pairs `[CLS] question [SEP] context [SEP]`; long contexts overflow into windows.
+    """Tokenize pairs `[CLS] question [SEP] context [SEP]`; long contexts overflow into
+    windows.
 
-    A window is at most `max_length` tokens long; neighbours share `stride` tokens of the context,
-    so that an answer of up to `stride` + 1 tokens stands whole in one of them. `inputs` holds the
-    tokenizer's `model_input_names`: with `token_type_ids` for BERT, without for DistilBERT.
+    A window is at most `max_length` tokens long; neighbours share `stride` tokens of
+    the context, so that an answer of up to `stride` + 1 tokens stands whole in one of
+    them. `inputs` holds the tokenizer's `model_input_names`: with `token_type_ids` for
+    BERT, without for DistilBERT.
 
-    Raises `ValueError` without questions, when contexts differ in number, or when no window can be
-    of these sizes, and `WorkbookError` when a question leaves less than `stride` + 1 tokens for its
-    context.
+    Raises `ValueError` without questions, when contexts differ in number, or when no
+    window can be of these sizes, and `WorkbookError` when a question leaves less than
+    `stride` + 1 tokens for its context.
     """
     if not questions or len(questions) != len(contexts):
         raise ValueError(
@@ -136,9 +143,9 @@ def answer_tokens(
 ) -> tuple[int, int]:
     """First and last token, both inclusive, of the answer in one window.
 
-    The answer is `context[start_char:end_char]`; all tokens that share a character with it count.
-    (0, 0), that is [CLS], when the window does not hold the answer whole. `offsets` (S, 2) and
-    `sequence_ids` (S,) as in `Windows`.
+    The answer is `context[start_char:end_char]`; all tokens that share a character with
+    it count. (0, 0), that is [CLS], when the window does not hold the answer whole.
+    `offsets` (S, 2) and `sequence_ids` (S,) as in `Windows`.
 
     Raises `ValueError` when the answer is empty or starts before the context.
     """
@@ -159,7 +166,9 @@ def answer_tokens(
 
 
 class Targets(NamedTuple):
-    """What a question-answering model learns from: two token positions for each of N windows."""
+    """What a question-answering model learns from: two token positions for each of N
+    windows.
+    """
 
     start_positions: list[int]
     end_positions: list[int]
@@ -171,9 +180,9 @@ def label_windows(
 ) -> Targets:
     """The answers as token positions; (0, 0) where a window holds no whole answer.
 
-    `answers`, one a question: `{"text": [...], "answer_start": [...]}`, of which the first counts;
-    empty lists for "no answer". Look at `lost`: such a question teaches "no answer" by mistake,
-    and a larger `stride` brings it back.
+    `answers`, one a question: `{"text": [...], "answer_start": [...]}`, of which the
+    first counts; empty lists for "no answer". Look at `lost`: such a question teaches
+    "no answer" by mistake, and a larger `stride` brings it back.
 
     Raises `ValueError` when a window is of a question without an entry in `answers`.
     """

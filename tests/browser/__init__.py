@@ -1,1 +1,3 @@
-"""The workbook as a reader's browser has it: a real JupyterLab, and the exported pages."""
+"""The workbook as a reader's browser has it: a real JupyterLab, and the exported
+pages.
+"""

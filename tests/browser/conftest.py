@@ -1,4 +1,6 @@
-"""One browser and one JupyterLab for all tests of this folder, gone when the folder is done."""
+"""One browser and one JupyterLab for all tests of this folder, gone when the folder is
+done.
+"""
 
 import shutil
 from importlib.util import find_spec
@@ -22,14 +24,17 @@ def missing() -> str:
 
 
 def pytest_collection_modifyitems(items):
-    """Without a browser this folder's tests are skipped: one line a file in pytest's summary."""
+    """Without a browser this folder's tests are skipped: one line a file in pytest's
+    summary.
+    """
     if lack := missing():
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason=LEFT_OUT.format(lack)))
 
 
-# `package`, not `session`: while Playwright is on, no other test of the process may use asyncio
+# `package`, not `session`: while Playwright is on, no other test of the process may use
+# asyncio
 @pytest.fixture(scope="package")
 def browser():
     """Chromium, as the system packages it."""

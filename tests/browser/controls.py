@@ -1,4 +1,6 @@
-"""The controls of the widgets on a page, and how a reader without a mouse moves them."""
+"""The controls of the widgets on a page, and how a reader without a mouse moves
+them.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from browser.lab import IDLE
 
 WIDGETS = ".jp-Cell-outputArea:has(.jupyter-widgets)"
 TEXT = "text"
-# Kind: what it looks like, and the keys that may move it, in the order they are tried. In
-# JupyterLab, arrow keys move a menu only once it is open, and never radio buttons or a list.
+# Kind: what it looks like, and the keys that may move it, in the order they are tried.
+# In JupyterLab, arrow keys move a menu only once it is open, and never radio buttons or
+# a list.
 KINDS = {
     "slider": (".widget-slider .noUi-handle", (["ArrowRight"], ["ArrowLeft"])),
     "menu": (
@@ -37,7 +40,8 @@ KINDS = {
 ANY = ", ".join(look for look, _ in KINDS.values())
 FOCUSABLE = ".jupyter-widgets :is(input, select, textarea, button, a, [tabindex='0'])"
 
-# What an output shows, its controls apart: a slider's own number must not pass for a change.
+# What an output shows, its controls apart: a slider's own number must not pass for a
+# change.
 SHOWN = """area => {
     const copy = area.cloneNode(true);
     copy.querySelectorAll(`.widget-slider, .widget-text, .widget-textarea, .widget-dropdown,
@@ -79,7 +83,9 @@ class Control:
         return self.shown().partition("\0")[0]
 
     def is_pressed(self) -> bool:
-        """Whether it is the chosen one of a group of buttons: pressed again, it does nothing."""
+        """Whether it is the chosen one of a group of buttons: pressed again, it does
+        nothing.
+        """
         return self.here.evaluate(MATCHES, ".widget-toggle-buttons .mod-active")
 
     def move(self) -> bool:
@@ -105,14 +111,18 @@ class Control:
         return self.changed(before)
 
     def write(self, text: str) -> bool:
-        """Replace a text box's content and leave the box; whether the output changed."""
+        """Replace a text box's content and leave the box; whether the output
+        changed.
+        """
         before = self.shown()
         self.here.fill(text)
         self.here.press("Tab")
         return self.changed(before)
 
     def changed(self, before: str) -> bool:
-        """Whether the output comes to differ from `before`; waits until the kernel has done."""
+        """Whether the output comes to differ from `before`; waits until the kernel has
+        done.
+        """
         end = time.monotonic() + CHANGE_SECONDS
         while self.shown() == before:
             if time.monotonic() > end:
@@ -149,7 +159,9 @@ def controls(page: Page, area: Locator) -> list[Control]:
 
 
 def unknown(area: Locator) -> list[str]:
-    """What in `area` waits for the keyboard and is of no kind that `move` can move, as HTML."""
+    """What in `area` waits for the keyboard and is of no kind that `move` can move, as
+    HTML.
+    """
     return area.evaluate(
         "(area, [all, known]) => [...area.querySelectorAll(all)]"
         ".filter(e => !e.matches(known)).map(e => e.outerHTML.slice(0, 120))",

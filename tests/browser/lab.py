@@ -1,4 +1,6 @@
-"""A real JupyterLab of the tests' own: on loopback, with a token, on copies of the notebooks."""
+"""A real JupyterLab of the tests' own: on loopback, with a token, on copies of the
+notebooks.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ OPTIONS = (
 
 
 def copy_for_smoke(paths: Sequence[Path], folder: Path) -> None:
-    """Copies of the notebooks at `paths`: `PROFILE` is smoke, no outputs, a last cell says done."""
+    """Copies of the notebooks at `paths`: `PROFILE` is smoke, no outputs, a last cell
+    says done.
+    """
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
@@ -76,7 +80,8 @@ def copy_for_smoke(paths: Sequence[Path], folder: Path) -> None:
 
 
 class Lab:
-    """JupyterLab over the notebooks in `folder / "notebooks"`; all that it writes is in `folder`.
+    """JupyterLab over the notebooks in `folder / "notebooks"`; all that it writes is in
+    `folder`.
 
     `start` before use, `stop` afterwards.
     """
@@ -148,7 +153,9 @@ class Lab:
             return json.loads(answer.read() or "null")
 
     def stop_kernels(self) -> None:
-        """End all kernels, so that one notebook's models do not stay while the next runs."""
+        """End all kernels, so that one notebook's models do not stay while the next
+        runs.
+        """
         for session in self.ask("api/sessions"):
             self.ask(f"api/sessions/{session['id']}", "DELETE")
 
@@ -163,7 +170,9 @@ class Lab:
                 self.server.wait()
 
     def run_all(self, page: Page, name: str) -> None:
-        """Open notebook `name` in `page` and run its cells, to the end or to the first error."""
+        """Open notebook `name` in `page` and run its cells, to the end or to the first
+        error.
+        """
         page.goto(
             f"{self.url}lab/tree/{name}.ipynb?token={self.token}&reset", timeout=120_000
         )

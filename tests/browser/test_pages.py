@@ -10,7 +10,8 @@ from helpers.show.widgets import FALLBACK
 
 PHONE = {"width": 390, "height": 844}
 
-# for each widget: whether its sentence is seen, and the next code cell's picture or text
+# for each widget: whether its sentence is seen, and the next code cell's picture or
+# text
 STILLS = """sentence => {
     const seen = e => e?.checkVisibility() && e.getBoundingClientRect().height > 12;
     const cells = [...document.querySelectorAll('.jp-CodeCell')];

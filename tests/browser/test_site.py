@@ -11,7 +11,8 @@ from helpers.core.results import Result
 
 BOOKS = notebook_files.notebooks()[1:4]
 PAPER = "() => getComputedStyle(document.body).backgroundColor"
-# the first picture's width in pixels of the screen, and whether its place scrolls sideways
+# the first picture's width in pixels of the screen, and whether its place scrolls
+# sideways
 PICTURE = """() => {
     const image = document.querySelector('.jp-OutputArea-output img');
     const place = image.closest('.jp-OutputArea-output');

@@ -1,4 +1,6 @@
-"""Every notebook in a real JupyterLab: it runs, and each control of each widget does something."""
+"""Every notebook in a real JupyterLab: it runs, and each control of each widget does
+something.
+"""
 
 from types import SimpleNamespace
 

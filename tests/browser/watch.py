@@ -1,4 +1,6 @@
-"""A browser window that reaches nothing but what it is meant to show, and tells what went wrong."""
+"""A browser window that reaches nothing but what it is meant to show, and tells what
+went wrong.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-# no name is looked up but this machine's, whatever a page or the browser itself asks for
+# no name is looked up but this machine's, whatever a page or the browser itself asks
+# for
 NO_NAMES = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 INSIDE = ("data:", "blob:", "about:")
 DRAWN = """() => [...document.querySelectorAll('svg :is(line, path)')].some(e => {
@@ -21,7 +24,9 @@ DESK = {"width": 1300, "height": 1000}
 
 @dataclass
 class Watch:
-    """What a page asked for elsewhere than at `home`, and the errors that it told of."""
+    """What a page asked for elsewhere than at `home`, and the errors that it told
+    of.
+    """
 
     home: str
     outside: list[str] = field(default_factory=list)
@@ -38,7 +43,8 @@ class Watch:
 
 
 def window(browser: Browser, home: str) -> tuple[BrowserContext, Page, Watch]:
-    """A fresh window of `browser` that gets only what lies at `home`; the rest is refused and kept.
+    """A fresh window of `browser` that gets only what lies at `home`; the rest is
+    refused and kept.
 
     Close the context when done.
     """
@@ -57,7 +63,9 @@ def window(browser: Browser, home: str) -> tuple[BrowserContext, Page, Watch]:
 
 
 def blank_views(page: Page, seconds: float = 20) -> list[str]:
-    """The views in frames (bertviz) on `page` that have drawn nothing, by title or number."""
+    """The views in frames (bertviz) on `page` that have drawn nothing, by title or
+    number.
+    """
     from playwright.sync_api import Error
 
     blank = []

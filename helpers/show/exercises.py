@@ -1,11 +1,12 @@
 """Exercise checks that name the likely mistake and never raise.
 
-An `Exercise` knows the right answer as a function, and each likely mistake as the function that
-makes it. An attempt is run on a few inputs: if it answers as the right one does, it passes; if it
-answers as a known mistake does, that mistake is named; otherwise the first difference is shown.
+An `Exercise` knows the right answer as a function, and each likely mistake as the
+function that makes it. An attempt is run on a few inputs: if it answers as the right
+one does, it passes; if it answers as a known mistake does, that mistake is named;
+otherwise the first difference is shown.
 
-Each notebook's exercises stand in a module of their own, `from helpers.show.checks import
-tokenization as check`.
+Each notebook's exercises stand in a module of their own, `from helpers.show.exercises
+import tokenization as check`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check has to say: a `status`, one of this module's four constants, and why."""
+    """What a check has to say: a `status`, one of this module's four constants, and
+    why.
+    """
 
     status: str
     message: str
@@ -65,8 +68,9 @@ class Drawn(Sequence):
 class Exercise:
     """One exercise: its right answer, the inputs to try, and the mistakes worth naming.
 
-    `inputs` holds one tuple of arguments per try. `mistakes` maps a message to the function that
-    makes that mistake. An exercise without arguments may also be answered with a plain value.
+    `inputs` holds one tuple of arguments per try. `mistakes` maps a message to the
+    function that makes that mistake. An exercise without arguments may also be answered
+    with a plain value.
     """
 
     answer: Callable[..., Any]
@@ -111,7 +115,9 @@ class Exercise:
 
 
 def same(left: Any, right: Any, tolerance: float = 1e-4) -> bool:
-    """Equal, with tolerance for floats and tensors, element by element in lists and dicts."""
+    """Equal, with tolerance for floats and tensors, element by element in lists and
+    dicts.
+    """
     if hasattr(left, "tolist"):
         left = left.tolist()
     if hasattr(right, "tolist"):

@@ -1,7 +1,9 @@
-"""Every head, teacher and student, several seeds: the table behind the notebooks on fine-tuning.
+"""Every head, teacher and student, several seeds: the table behind the notebooks on
+fine-tuning.
 
-`workbook heads` fine-tunes whatever the stored file does not hold yet and rewrites it after each
-run, so that it can be stopped at any time. The notebooks read the file and run one seed live.
+`workbook heads` fine-tunes whatever the stored file does not hold yet and rewrites it
+after each run, so that it can be stopped at any time. The notebooks read the file and
+run one seed live.
 """
 
 from __future__ import annotations
@@ -30,16 +32,18 @@ KINDS = ("bert", "distilbert")
 DISTILLED = "distilled"  # the student taught by the fine-tuned teacher
 TAUGHT = ("questions",)  # the tasks with such runs
 
-# tasks whose learning curve is stored, for the teacher: as many rows as these shares of all
+# tasks whose learning curve is stored, for the teacher: as many rows as these shares of
+# all
 CURVES = ("sentiment", "stars", "endings")
 SHARES = {"eighth": 8, "quarter": 4, "half": 2}
 
 
 def keys(tasks: Iterable[str], seeds: int) -> list[str]:
-    """`kind/task/seed` of a whole run, in its order: seed by seed, then the learning curves.
+    """`kind/task/seed` of a whole run, in its order: seed by seed, then the learning
+    curves.
 
-    Those are `bert/task@half/seed`: the teacher, with half of the rows to learn from. Last comes
-    task distillation, `distilled/questions/seed`.
+    Those are `bert/task@half/seed`: the teacher, with half of the rows to learn from.
+    Last comes task distillation, `distilled/questions/seed`.
     """
     names, numbers = list(tasks), range(seeds)
     whole = [
@@ -64,13 +68,15 @@ def run(
     done: Callable[[str], None] = lambda key: None,
     steps: int | None = None,
 ) -> dict[str, Any]:
-    """Fine-tune what `path` does not hold yet. `done` is told the key of each as it is finished.
+    """Fine-tune what `path` does not hold yet. `done` is told the key of each as it is
+    finished.
 
     `steps` replaces what the recipes say about length, to try a machine out.
 
     Returns {"machine", "recipes", "runs": {key: {"scores", "seconds"}}}.
 
-    Raises `WorkbookError` on an unknown task, or when a run in the file had another recipe.
+    Raises `WorkbookError` on an unknown task, or when a run in the file had another
+    recipe.
     """
     from helpers.core.machine import machine
 
@@ -101,7 +107,9 @@ def _recipe(name: str, profile: str, kind: str, steps: int | None) -> Recipe:
 
 
 class _Table:
-    """The runs of one table; remembers the teachers that task distillation needs again."""
+    """The runs of one table; remembers the teachers that task distillation needs
+    again.
+    """
 
     def __init__(self, profile: str, recipes: Mapping[str, Recipe]) -> None:
         self.profile, self.recipes = profile, recipes
@@ -165,11 +173,13 @@ def load(path: Path = STORED) -> dict[str, Any]:
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """For each task that ran: `bert` and `distilbert`, each {"mean", "runs", "seconds"}.
+    """For each task that ran: `bert` and `distilbert`, each {"mean", "runs",
+    "seconds"}.
 
-    `baseline` is the bag of words, `retention` the student's mean over the teacher's; the score is
-    the one that the task counts, in [0, 1] or, for Spearman's rho, [-1, 1]. Seconds are medians.
-    `distilled`, in the same shape, where the student was also taught by the fine-tuned teacher.
+    `baseline` is the bag of words, `retention` the student's mean over the teacher's;
+    the score is the one that the task counts, in [0, 1] or, for Spearman's rho, [-1,
+    1]. Seconds are medians. `distilled`, in the same shape, where the student was also
+    taught by the fine-tuned teacher.
     """
     baselines = json.loads(BASELINES.read_text(encoding="utf8"))["baselines"]
     rows = {name: _row(report["runs"], one) for name, one in TASKS.items()}
@@ -220,9 +230,11 @@ def curve(report: Mapping[str, Any], name: str) -> dict[int, list[float]]:
 def figures(
     report: Mapping[str, Any], name: str, live: float, score: str | None = None
 ) -> dict[str, float]:
-    """What a notebook records of a task: the stored means, the bag of words, and this run's value.
+    """What a notebook records of a task: the stored means, the bag of words, and this
+    run's value.
 
-    `live` is what the student reached just now; `score` another one than the task counts.
+    `live` is what the student reached just now; `score` another one than the task
+    counts.
     """
     one = task(name)
     row = _row(report["runs"], one, score)
@@ -231,10 +243,11 @@ def figures(
 
 
 def spread(runs: Sequence[float]) -> tuple[float, float]:
-    """Between which values one more run lies, in 19 of 20 cases, if seeds scatter normally.
+    """Between which values one more run lies, in 19 of 20 cases, if seeds scatter
+    normally.
 
-    The prediction interval: mean ± t s sqrt(1 + 1/n), with s at least 0.005. It is wide: three
-    runs say little about their own spread.
+    The prediction interval: mean ± t s sqrt(1 + 1/n), with s at least 0.005. It is
+    wide: three runs say little about their own spread.
 
     Raises `ValueError` with fewer than two runs.
     """
@@ -260,9 +273,11 @@ def retention(rows: Mapping[str, Mapping[str, Any]]) -> float:
 def kept(
     rows: Mapping[str, Mapping[str, Any]], live: Mapping[str, float]
 ) -> dict[str, float]:
-    """Shares of the teacher's macro-average: the teacher's 1, the student's, the bag of words'.
+    """Shares of the teacher's macro-average: the teacher's 1, the student's, the bag of
+    words'.
 
-    `live` maps some tasks to what the student reached just now; its share is of those tasks.
+    `live` maps some tasks to what the student reached just now; its share is of those
+    tasks.
     """
     teacher = {name: row["bert"]["mean"] for name, row in rows.items()}
     plain = sum(row["baseline"] for row in rows.values()) / sum(teacher.values())
