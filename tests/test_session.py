@@ -35,7 +35,7 @@ def test_malformed_parameters_are_one_clear_line(parameters, line):
 def test_jupyter_shows_the_line_and_no_stack(capsys):
     shell = InteractiveShell()
     assert not shell.run_cell(
-        "from helpers import session; session.start('x', 'no')"
+        "from helpers.core import session; session.start('x', 'no')"
     ).success
     shown = capsys.readouterr().out
     assert shown.strip().startswith("WorkbookError: PROFILE is 'no'")
@@ -59,7 +59,7 @@ def test_start_goes_offline_even_after_huggingface_hub_was_imported(python):
     code = (
         "import huggingface_hub.constants as c\n"
         "c.HF_HUB_OFFLINE = False\n"
-        "from helpers import session\n"
+        "from helpers.core import session\n"
         "session.start('test', 'smoke')\n"
         "from huggingface_hub import snapshot_download\n"
         "try: snapshot_download('bert-base-uncased', cache_dir='/nonexistent')\n"

@@ -1,6 +1,6 @@
 """Data in, `Figure` out: nothing here saves a file or shows a window.
 
-One module a notebook (`from helpers.show.plots import tokenization as plots`), one
+One module a notebook (`from helpers.tokenization import plots`), one
 style sheet and one palette for all. The palette is Okabe and Ito's (2008), which
 colour-blind readers can tell apart.
 """
