@@ -1,8 +1,4 @@
-"""Plumbing for the DistilBERT workbook; what the notebooks teach stands in the
-notebooks.
+"""Plumbing for the DistilBERT workbook; its notebooks hold what they teach.
 
-Importing this package is fast: torch and transformers are imported where they are used
-first.
+Importing it is fast: torch and transformers are imported where they are used first.
 """
-
-__version__ = "0.1.0"

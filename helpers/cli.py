@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import json
 import logging
-import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import click
 
-from helpers.core import profiles
 from helpers.core.errors import WorkbookError
 from helpers.core.session import quiet_and_offline
-from helpers.distillation import pretraining
+from helpers.distillation.command import distill
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 OUTPUT = click.option("--output", default="build", type=FOLDER)
 STORED = click.option("--output", type=FILE, help="Default: in data/measurements.")
+COLUMNS = '{"text": "v2", "label": "v1"}'
 KINDS = "smoke, classroom or full."
 PROFILE = click.option("--profile", default="classroom", help=KINDS)
+LABELS = click.option("--label-names", default="", help='Such as \'["bad", "good"]\'.')
+ENCODING = click.option("--encoding", default="", help="Default: UTF-8.")
 
 
 class OneLine(click.Group):
@@ -43,6 +42,9 @@ class OneLine(click.Group):
 @click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The DistilBERT workbook: run it, and see what this machine has."""
+
+
+main.add_command(distill)
 
 
 def _given(name: str, text: str) -> Any:
@@ -63,13 +65,9 @@ def _given(name: str, text: str) -> Any:
 @click.option("--resume", is_flag=True, help="Only what the last run into OUTPUT left.")
 @click.option("--update", is_flag=True, help="Put the outputs into notebooks/.")
 def run(
-    only: tuple[str, ...],
-    profile: str,
-    pairs: tuple[tuple[str, str], ...],
-    output: Path,
-    resume: bool,
-    update: bool,
-) -> None:
+    only: tuple[str, ...], profile: str, pairs: tuple[tuple[str, str], ...],
+    output: Path, resume: bool, update: bool,
+) -> None:  # fmt: skip
     """Execute the notebooks in order (all, or those whose names begin with ONLY).
 
     Executed copies, pages, index.html and results.json go to OUTPUT; what other
@@ -133,87 +131,21 @@ def data_command(baselines: bool) -> None:
 @main.command()
 def doctor() -> None:
     """Say what this machine has, and what to do about each red line."""
-    from helpers.core import screen
-    from helpers.doctor import RED, examine
+    from helpers.doctor import report
 
-    findings = list(examine())
-    screen.findings(findings)
-    if any(finding.status == RED for finding in findings):
+    if not report():
         sys.exit(1)
 
 
-def _layers(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:
-    """`0,2,4` as numbers."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        line = f"{text!r} is no list of layers such as 0,2,4"
-        raise click.BadParameter(line) from None
+def _measured(room: Any, what: str, keys: Sequence[str], path: Path | None, **how: Any):
+    """What a room measures, under a bar; `path` replaces where it stores that."""
+    quiet_and_offline(how["profile"])
+    with click.progressbar(keys, label=what, show_pos=True, show_eta=True) as bar:
 
+        def done(key: str) -> None:
+            bar.update(keys.index(key) - bar.pos + 1, current_item=key)
 
-def _settings(command: Callable) -> Callable:
-    """An option for every field of `Settings` but the profile; None where not given."""
-    shapes = {
-        bool: {"default": None},
-        str | None: {"type": str},
-        tuple[str, ...]: {"multiple": True},
-        tuple[int, ...]: {"callback": _layers},
-        tuple[tuple[str, int], ...]: {"multiple": True, "type": (str, int)},
-    }
-    kinds = get_type_hints(pretraining.Settings)
-    for one in reversed(fields(pretraining.Settings)):
-        kind, more = kinds[one.name], dict(one.metadata)
-        if get_origin(kind) is Literal:
-            more["type"] = click.Choice(get_args(kind))
-        if one.name != "profile":
-            flags = f"--{one.name.replace('_', '-')}{more.pop('off', '')}"
-            more = shapes.get(kind, {"type": kind}) | more
-            command = click.option(flags, **more)(command)
-    return command
-
-
-@main.command()
-@click.option("--output", type=FOLDER, required=True, help="The run's folder.")
-@PROFILE
-@_settings
-@click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard.")
-def distill(output: Path, profile: str, tensorboard: bool, **given: Any) -> None:
-    """Distil a student from a teacher; the same command goes on where it was stopped.
-
-    What is not given is as PROFILE has it.
-
-    For several processes: torchrun --nproc-per-node 2 -m helpers.cli distill ...
-    """
-    online = profiles.profile(profile).online
-    changes = {k: v for k, v in given.items() if v is not None and v != ()}
-    settings = replace(pretraining.RECIPES[profile], **changes)
-    if settings.teacher:
-        online = not Path(settings.teacher).is_dir()
-    if not (online or settings.hub):
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    reporters = _reporters(output) if tensorboard else ()
-    for name, value in pretraining.run(settings, output, reporters).items():
-        click.echo(f"{name.removeprefix('eval_')} {value:.4f}")
-    click.echo(f"the student lies in {output}")
-
-
-def _reporters(output: Path) -> list[str]:
-    """TensorBoard's name for the Trainer; `WorkbookError` where it is not installed."""
-    import importlib.util
-
-    if not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
-        raise WorkbookError("TensorBoard is not installed: pip install tensorboardX")
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(output / "tensorboard"))
-    return ["tensorboard"]
-
-
-@contextmanager
-def _bar(keys: Sequence[str], label: str) -> Iterator[Callable[[str], None]]:
-    """A progress bar over keys; gives the function that is told each finished one."""
-    with click.progressbar(keys, label=label, show_pos=True, show_eta=True) as bar:
-        yield lambda key: bar.update(keys.index(key) - bar.pos + 1, current_item=key)
+        return room.run(path or room.STORED, done=done, **how)
 
 
 @main.command()
@@ -225,9 +157,8 @@ def ablation(seeds: int, profile: str, steps: int | None, output: Path | None) -
     """Train without each loss in turn, store what it costs; a second call goes on."""
     from helpers.distillation import ablation as room
 
-    quiet_and_offline(profile)
-    with _bar(room.keys(seeds), "students") as done:
-        report = room.run(output or room.STORED, seeds, profile, steps, done)
+    how = {"seeds": seeds, "profile": profile, "steps": steps}
+    report = _measured(room, "students", room.keys(seeds), output, **how)
     for arm, row in room.summary(report).items():
         click.echo(
             f"{arm:22} loss {row['loss']:.3f}"
@@ -243,21 +174,17 @@ def ablation(seeds: int, profile: str, steps: int | None, output: Path | None) -
 @click.option("--steps", type=int, help="Steps of each run. Default: the recipe's.")
 @STORED
 def heads(
-    seeds: int,
-    profile: str,
-    tasks: tuple[str, ...],
-    steps: int | None,
+    seeds: int, profile: str, tasks: tuple[str, ...], steps: int | None,
     output: Path | None,
-) -> None:
+) -> None:  # fmt: skip
     """Fine-tune every head, teacher and student; a second call goes on."""
     from helpers.data.tasks import TASKS
     from helpers.training import head_results as room
 
-    quiet_and_offline(profile)
     names = tasks or tuple(TASKS)
-    with _bar(room.keys(names, seeds), "heads") as done:
-        report = room.run(output or room.STORED, names, seeds, profile, done, steps)
-    rows = room.summary(report)
+    how = {"tasks": names, "seeds": seeds, "profile": profile, "steps": steps}
+    keys = room.keys(names, seeds)
+    rows = room.summary(_measured(room, "heads", keys, output, **how))
     for name, row in rows.items():
         bert, student = (row[kind]["mean"] for kind in ("bert", "distilbert"))
         words = f"bag of words {row['baseline']:.3f}"
@@ -274,9 +201,8 @@ def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
     """Remove every attention head in turn, then many; a second call goes on."""
     from helpers.attention import head_ablation as room
 
-    quiet_and_offline(profile)
-    with _bar(room.keys(seeds, profile), "removals") as done:
-        report = room.run(output or room.STORED, seeds, profile, done)
+    how = {"seeds": seeds, "profile": profile}
+    report = _measured(room, "removals", room.keys(**how), output, **how)
     for examination in ("masked", room.TASK):
         for kind in room.KINDS:
             found = room.grid(report, examination, kind)
@@ -291,11 +217,9 @@ def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
 @click.argument("head")
 @click.argument("file", type=str)
 @click.option("--output", type=FOLDER, required=True, help="A new folder.")
-@click.option(
-    "--columns", default="", help='Such as \'{"text": "v2", "label": "v1"}\'.'
-)
-@click.option("--label-names", default="", help='Such as \'["bad", "good"]\'.')
-@click.option("--encoding", default="", help="Default: UTF-8.")
+@click.option("--columns", default="", help=f"Such as '{COLUMNS}'.")
+@LABELS
+@ENCODING
 @click.option("--epochs", type=float, default=0, help="Default: the recipe's.")
 @click.option("--learning-rate", type=float, default=0, help="Default: the recipe's.")
 @click.option("--seed", default=0)
@@ -316,18 +240,14 @@ def fine_tune(
 
     quiet_and_offline(profile)
     if head not in own_model.SCORES:
-        raise WorkbookError(
-            f"no head is {head!r}; there are {', '.join(own_model.SCORES)}"
-        )
-    rows = own.load(
-        file, head, columns=columns, label_names=label_names, encoding=encoding
-    )
-    sets = splits.held_out(rows, file)
+        known = ", ".join(own_model.SCORES)
+        raise WorkbookError(f"no head is {head!r}; there are {known}")
+    named = {"columns": columns, "label_names": label_names, "encoding": encoding}
+    sets = splits.held_out(own.load(file, head, **named), file)
     how = own_model.recipe_for(head, profile, epochs, learning_rate)
     train, test = (len(sets[split]) for split in ("train", "test"))
-    click.echo(
-        f"{train:,} rows to learn from, {test:,} held out, {how.epochs:g} epochs"
-    )
+    sizes = f"{train:,} rows to learn from, {test:,} held out"
+    click.echo(f"{sizes}, {how.epochs:g} epochs")
     model = checkpoints.distilbert(profile)
     about = {"columns": said("COLUMNS", columns) or {}}
     found = own_model.train(head, sets, model, how, output, seed, click.echo, about)
@@ -341,46 +261,20 @@ def fine_tune(
 @click.argument("file", type=str)
 @click.option("--output", type=FILE, help="A .csv or .jsonl. Default: beside FILE.")
 @click.option("--columns", default="", help="Default: those it was trained with.")
-@click.option("--encoding", default="", help="Default: UTF-8.")
+@ENCODING
 @click.option("--batch-size", default=32)
 def predict(
-    folder: Path,
-    file: str,
-    output: Path | None,
-    columns: str,
-    encoding: str,
+    folder: Path, file: str, output: Path | None, columns: str, encoding: str,
     batch_size: int,
-) -> None:
+) -> None:  # fmt: skip
     """Label the rows of FILE with the model in FOLDER, however many they are."""
-    from helpers.data.columns import said
-    from helpers.data.source import find
-    from helpers.training import predict as room
-    from helpers.training import stream
+    from helpers.training.predict import label
 
     quiet_and_offline("classroom")
-    path = find(file)
-    kind = ".jsonl" if path.suffix in (".jsonl", ".ndjson") else ".csv"
-    output = output or path.with_name(f"{path.stem}.predicted{kind}")
-    model, tokenizer, about = room.opened(folder)
-    every = stream.rows(path, encoding)
-    parts = stream.chunks(every, batch_size)
-    first = next(parts, [])
-    if not first:
-        raise WorkbookError(f"{path}: there are no rows in it")
-    told = said("COLUMNS", columns) or about["columns"]
-    where = stream.places(list(first[0]), about["head"], told)
-    writer, count = stream.Writer(output), 0
-    try:
-        for part in itertools.chain([first], parts):
-            asked = [stream.in_schema(row, where) for row in part]
-            writer.write(part, room.answers(model, tokenizer, about, asked))
-            count += len(part)
-            click.echo(f"\r{count:,} rows", nl=False, err=True)
-    except BaseException:
-        writer.close(whole=False)
-        raise
-    writer.close(whole=True)
-    click.echo(f"\r{count:,} rows labelled: {output}")
+    done = label(folder, file, output, columns, encoding, batch_size)
+    for count, place in done:  # noqa: B007: the last ones stay
+        click.echo(f"\r{count:,} rows", nl=False, err=True)
+    click.echo(f"\r{count:,} rows labelled: {place}")
 
 
 @main.command()
@@ -390,12 +284,9 @@ def predict(
 @click.option("--revisions", "pinned", type=FILE, help="Those in a revisions.json.")
 @click.argument("more", nargs=-1, metavar="")
 def prefetch(
-    models: bool,
-    first: tuple[str, ...],
-    everything: bool,
-    pinned: Path | None,
+    models: bool, first: tuple[str, ...], everything: bool, pinned: Path | None,
     more: tuple[str, ...],
-) -> None:
+) -> None:  # fmt: skip
     """Fetch what PROFILE=full needs, so that it runs offline; the same command goes on.
 
     Sizes and free room are shown first. What was fetched is written to revisions.json.
@@ -407,19 +298,18 @@ def prefetch(
     names = list(hub.models()) if models or everything else []
     names += list(SETS) if everything else dict.fromkeys((*first, *more))
     if not names:
-        what = f"--models, --all, or --sets with names of {', '.join(SETS)}"
-        raise click.UsageError(f"say what: {what}")
+        known = f"--sets with names of {', '.join(SETS)}"
+        raise click.UsageError(f"say what: --models, --all, or {known}")
     parts = hub.plan(names, recorded_revisions(pinned) if pinned else None)
     for part in parts:
         name = part.name if part.name == part.repo else f"{part.name} ({part.repo})"
-        here = "" if part.missing else ", here already"
-        size = hub.size(part.size)
+        size, here = hub.size(part.size), "" if part.missing else ", here already"
         click.echo(f"{name:60} {size:>7}  {part.commit[:12]}{here}")
-    need, free = (hub.size(count) for count in hub.check_room(parts))
+    need, free = map(hub.size, hub.check_room(parts))
     missing = hub.size(sum(part.missing for part in parts))
     total = hub.size(sum(part.size for part in parts))
-    room = f"takes up to {need} on a disk with {free} free"
-    click.echo(f"to fetch: {missing} of {total}; {room}")
+    left = f"takes up to {need} on a disk with {free} free"
+    click.echo(f"to fetch: {missing} of {total}; {left}")
     hub.fetch(parts, click.echo)
     click.echo(f"all of it is here; its revisions are in {revisions_file()}")
 

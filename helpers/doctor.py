@@ -9,39 +9,75 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.core import cache
 from helpers.core.errors import WorkbookError
 from helpers.core.machine import machine
-from helpers.core.screen import NOTE, OK, RED, Finding
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+OK, NOTE, RED = "ok", "note", "red"
+MARKS = {OK: "[green]ok[/]", NOTE: "[yellow]note[/]", RED: "[bold red]RED[/]"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: well, optional, or to be mended as advised."""
+
+    what: str
+    status: str
+    found: str
+    advice: str = ""
+
+
+def report() -> bool:
+    """Print every finding, with advice where one is red; whether none is."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    findings, table = (
+        list(examine()),
+        Table(show_header=False, box=None, padding=(0, 1)),
+    )
+    for row in findings:
+        advice = f"  [bold]-> {escape(row.advice)}[/]" if row.advice else ""
+        table.add_row(MARKS[row.status], row.what, escape(row.found) + advice)
+    Console().print(table)
+    return all(row.status != RED for row in findings)
 
 
 def pinned(text: str) -> dict[str, str]:
-    """Names and exact versions of a constraints file.
-
-    >>> pinned("numpy==2.4.0  # arrays\\n# a remark\\n")
-    {'numpy': '2.4.0'}
-    """
-    pairs = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", text, flags=re.MULTILINE)
-    return {canonical(name): version for name, version in pairs}
+    """Names and exact versions of a constraints file: `numpy==2.4.0  # arrays`."""
+    return dict(re.findall(r"^([\w.-]+)==([^\s;#]+)", text, flags=re.MULTILINE))
 
 
-def canonical(name: str) -> str:
-    """A distribution's name as pip compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def other(pins: dict[str, str]) -> dict[str, str]:
+    """The versions installed here of what is pinned at another one."""
+    found = {}
+    for name, version in pins.items():
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+        # "+cpu" and the like name a build of the same version
+        if found.get(name, version).partition("+")[0] == version:
+            found.pop(name, None)
+    return found
 
 
 def examine() -> Iterator[Finding]:
     """Every finding, most basic first."""
     python = (3, 11) <= sys.version_info[:2] < (3, 13)
     yield _needed("Python", python, platform.python_version(), "install Python 3.11")
-    yield _versions()
+    pins = pinned(CONSTRAINTS.read_text(encoding="utf8"))
+    here = other(pins)
+    differ = [f"{name} {here[name]} (tested: {pins[name]})" for name in here]
+    found = "; ".join(differ[:3]) or f"all as tested ({len(pins)} pins)"
+    yield _needed("versions", not differ, found, "pip install -c constraints.txt -e .")
     yield from _hardware()
-    chromium = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     yield _optional("Chromium", chromium, "none: only the browser tests want it")
     yield from _weights()
 
@@ -52,19 +88,6 @@ def _needed(what: str, good: bool, found: str, advice: str) -> Finding:
 
 def _optional(what: str, found: object, otherwise: str) -> Finding:
     return Finding(what, OK if found else NOTE, str(found or otherwise))
-
-
-def _versions() -> Finding:
-    pins = pinned(CONSTRAINTS.read_text(encoding="utf8"))
-    here = {canonical(d.name): d.version for d in importlib.metadata.distributions()}
-    # "+cpu" and the like name a build of the same version
-    differ = [
-        f"{name} {here[name]} (tested: {version})"
-        for name, version in pins.items()
-        if name in here and here[name].partition("+")[0] != version
-    ]
-    found = "; ".join(differ[:3]) or f"all as tested ({len(pins)} pins)"
-    return _needed("versions", not differ, found, "pip install -c constraints.txt -e .")
 
 
 def _hardware() -> Iterator[Finding]:

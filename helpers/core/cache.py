@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"  # every file's size: some systems clear caches file 
 
 
 def home() -> Path:
-    """The cache folder, made if need be; `WorkbookError` when it cannot be made."""
+    """The cache folder, made if need be."""
     from platformdirs import user_cache_path
 
     default = user_cache_path("distilbert-workbook")
@@ -76,53 +76,43 @@ def build_once(name: str, build: Callable[[Path], None]) -> Path:
         fresh = home() / f".{name}.{os.getpid()}"
         fresh.mkdir()
         build(fresh)
-        files = [path for path in sorted(fresh.rglob("*")) if path.is_file()]
-        sizes = [path.stat().st_size for path in files]
-        names = [path.relative_to(fresh).as_posix() for path in files]
-        write_json(fresh / MANIFEST, dict(zip(names, sizes, strict=True)))
+        sizes = {
+            path.relative_to(fresh).as_posix(): path.stat().st_size
+            for path in sorted(fresh.rglob("*"))
+            if path.is_file()
+        }
+        write_json(fresh / MANIFEST, sizes)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     return folder
 
 
 def revisions_file() -> Path:
-    """Where the Hub's revisions that were fetched are written down, for a whole
-    class.
-    """
+    """Where the Hub's fetched revisions are written down, for a whole class."""
     return home() / "revisions.json"
 
 
 def recorded_revisions(path: Path | None = None) -> dict[str, str]:
-    """{repository of the Hub: the commit that was fetched}; empty before any was.
-
-    `path`: somebody else's `revisions.json`. Raises `WorkbookError` when it is missing
-    or holds anything but commits of 40 hex digits.
-    """
+    """{repository of the Hub: the commit that was fetched}; `path`: somebody else's."""
     place = path or revisions_file()
     if path is None and not place.exists():
         return {}
+    what = "expected one JSON object, {repository: commit}, as `workbook prefetch`"
     try:
         found = json.loads(place.read_text(encoding="utf8"))
-        wrong = [
-            repo for repo, c in found.items() if not re.fullmatch("[0-9a-f]{40}", c)
-        ]
+        wrong = [r for r, c in found.items() if not re.fullmatch("[0-9a-f]{40}", c)]
     except OSError as error:
         raise WorkbookError(f"{place} cannot be read ({error.strerror})") from None
     except (ValueError, AttributeError, TypeError):
-        raise WorkbookError(
-            f"{place}: expected one JSON object, {{repository: commit}}, as `workbook "
-            "prefetch` writes it"
-        ) from None
+        raise WorkbookError(f"{place}: {what} writes it") from None
     if wrong:
-        what = f"{place}: the revision of {wrong[0]} is {found[wrong[0]]!r}"
-        raise WorkbookError(f"{what}; expected 40 hex digits")
+        what = f"the revision of {wrong[0]} is {found[wrong[0]]!r}"
+        raise WorkbookError(f"{place}: {what}; expected 40 hex digits")
     return found
 
 
 def record_revision(repo: str, commit: str) -> None:
-    """Write down that `repo` was fetched at `commit`; other repositories keep
-    theirs.
-    """
+    """Write down that `repo` was fetched at `commit`; others keep theirs."""
     from filelock import FileLock
 
     with FileLock(revisions_file().with_suffix(".lock")):

@@ -2,11 +2,8 @@
 
 
 class WorkbookError(Exception):
-    """Something the reader can put right: one line that says what was found and what to
-    do.
-    """
+    """What the reader can put right: one line, what was found and what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        # Jupyter asks an exception for this: the line is the message, a stack adds
-        # nothing
+        # Jupyter asks an exception for this: a stack would add nothing to the line
         return [f"{type(self).__name__}: {self}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import re
 from pathlib import Path
 
 
@@ -14,8 +15,12 @@ def machine() -> dict[str, object]:
     import torch
     import transformers
 
+    file = Path("/proc/cpuinfo")
+    named = re.search(
+        r"model name\s*:\s*(.+)", file.read_text() if file.exists() else ""
+    )
     return {
-        "processor": _processor(),
+        "processor": named[1] if named else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -28,24 +33,12 @@ def machine() -> dict[str, object]:
     }
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def bf16_pays() -> bool:
-    """Whether this machine computes bfloat16 faster than float32, rather than emulating
-    it.
-    """
+    """Whether bfloat16 is faster here than float32, rather than emulated."""
     import torch
 
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # mkldnn's own answer is yes wherever it can emulate bfloat16, which takes three
-    # times as long
+    # mkldnn's own answer is yes wherever it can emulate it, at a third of the pace
     found = torch.cpu.get_capabilities()
     return any(has for name, has in found.items() if name.endswith("bf16"))

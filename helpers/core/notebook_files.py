@@ -17,15 +17,11 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 PICTURE = ROOT / "data" / "picture.png"  # the README shows it
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-LANGUAGE = {"name": "python"}
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 
 def notebooks(only: tuple[str, ...] = ()) -> list[Path]:
-    """The notebooks in reading order; `only` keeps those whose names begin so.
-
-    Raises `WorkbookError` when an entry of `only` fits none.
-    """
+    """The notebooks in reading order; `only` keeps those whose names begin so."""
     paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     for start in only:
         if not any(path.name.startswith(start) for path in paths):
@@ -35,7 +31,6 @@ def notebooks(only: tuple[str, ...] = ()) -> list[Path]:
 
 
 def read(path: Path) -> nbformat.NotebookNode:
-    """The notebook at `path`, format 4."""
     return nbformat.read(path, as_version=4)
 
 
@@ -44,14 +39,24 @@ def write(path: Path, notebook: nbformat.NotebookNode) -> None:
     write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 
 
+def tagged(notebook: nbformat.NotebookNode, tag: str) -> list[nbformat.NotebookNode]:
+    """The cells that have this tag."""
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The outputs of all cells."""
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
 def default_parameters(path: Path) -> dict[str, Any]:
     """The constants of the cell tagged `parameters`, by name, as Python values."""
-    for cell in read(path).cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            values: dict[str, Any] = {}
-            exec(cell.source, {}, values)
-            return values
-    raise WorkbookError(f"{path.name} has no cell tagged 'parameters'")
+    cells = tagged(read(path), "parameters")
+    if not cells:
+        raise WorkbookError(f"{path.name} has no cell tagged 'parameters'")
+    values: dict[str, Any] = {}
+    exec(cells[0].source, {}, values)
+    return values
 
 
 def code_digest(notebook: nbformat.NotebookNode) -> str:
@@ -63,9 +68,8 @@ def code_digest(notebook: nbformat.NotebookNode) -> str:
 def records(notebook: nbformat.NotebookNode) -> dict[str, Any]:
     """What the notebook recorded with `workbook.record(...)`, all cells together."""
     values: dict[str, Any] = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            values |= output.get("data", {}).get(RECORD_MIME, {}).get("values", {})
+    for output in outputs(notebook):
+        values |= output.get("data", {}).get(RECORD_MIME, {}).get("values", {})
     return values
 
 
@@ -75,19 +79,19 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     Widget state breaks GitHub's preview; times would make every run a diff.
     """
     kept = {k: v for k, v in notebook.metadata.items() if k == "workbook"}
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, **kept}
+    kept |= {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    notebook.metadata = kept
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop(WIDGET_MIME, None)
+    for output in outputs(notebook):
+        output.get("data", {}).pop(WIDGET_MIME, None)
     return notebook
 
 
 def picture(notebook: nbformat.NotebookNode) -> bytes | None:
     """The PNG below the cell tagged `picture`, if there is one: the README's."""
-    for cell in notebook.cells:
-        if "picture" in cell.metadata.get("tags", []):
-            for output in cell.outputs:
-                if png := output.get("data", {}).get("image/png"):
-                    return base64.b64decode(png)
+    for cell in tagged(notebook, "picture"):
+        for output in cell.outputs:
+            if png := output.get("data", {}).get("image/png"):
+                return base64.b64decode(png)
     return None

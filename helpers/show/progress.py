@@ -10,8 +10,7 @@ from transformers import TrainerCallback
 
 
 class Progress(TrainerCallback):
-    """One line with a bar over several `Trainer` runs, and about how long they still
-    take.
+    """One line with a bar over one or several `Trainer` runs, and the time left.
 
     `total`: the steps of all runs together. Give the same object to each `Trainer`.
     """
@@ -35,18 +34,16 @@ class Progress(TrainerCallback):
     @property
     def text(self) -> str:
         """What the line says."""
-        taken = self.clock() - self.began
-        if self.done >= self.total:
-            return (
-                f"{self.total} of {self.total} steps, {taken:.0f} seconds. {self.note}"
-            )
-        left = taken / self.done * (self.total - self.done) if self.done else None
-        guess = f"about {left:.0f} seconds left" if left is not None else "starting"
-        return f"step {self.done} of {self.total}, {guess}. {self.note}"
+        total, taken = self.total, self.clock() - self.began
+        if self.done >= total:
+            return f"{total} of {total} steps, {taken:.0f} seconds. {self.note}"
+        left = taken / max(self.done, 1) * (total - self.done)
+        guess = f"about {left:.0f} seconds left" if self.done else "starting"
+        return f"step {self.done} of {total}, {guess}. {self.note}"
 
     def _bundle(self) -> dict[str, str]:
-        bar = f"<progress value='{self.done}' max='{self.total}' style='width:16em'></progress>"
-        shown = f"<p>{bar} {html.escape(self.text)}</p>"
+        bar = f"<progress value='{self.done}' max='{self.total}' style='width:16em'>"
+        shown = f"<p>{bar}</progress> {html.escape(self.text)}</p>"
         return {"text/html": shown, "text/plain": self.text}
 
 

@@ -18,20 +18,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-FALLBACK = "Interactive here: run this cell in JupyterLab to move it. A still of it follows below."
+FALLBACK = (
+    "Interactive here: run this cell in JupyterLab to move it. "
+    "A still of it follows below."
+)
 
 
 def show(widget: Any, what: str) -> None:
     """Display `widget`; `what` (a few words) names it where widgets cannot live."""
     from IPython.display import display
 
-    text = f"{what}. {FALLBACK}"
+    text, version = f"{what}. {FALLBACK}", {"version_major": 2, "version_minor": 0}
     bundle = {
-        WIDGET_MIME: {
-            "version_major": 2,
-            "version_minor": 0,
-            "model_id": widget.model_id,
-        },
+        WIDGET_MIME: {**version, "model_id": widget.model_id},
         "text/html": f"<p><em>{html.escape(text)}</em></p>",
         "text/plain": text,
     }
@@ -42,18 +41,15 @@ def picture(drawing: Figure, alt: str) -> str:
     """A `Figure` as an HTML image that needs no file; `alt` says it in words."""
     file = io.BytesIO()
     drawing.savefig(file, format="png")
-    data = base64.b64encode(file.getvalue()).decode()
-    style = "max-width:100%"
-    return f"<img alt='{html.escape(alt)}' style='{style}' src='data:image/png;base64,{data}'>"
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return f"<img alt='{html.escape(alt)}' style='max-width:100%' src='{source}'>"
 
 
 def follow(controls: Sequence[Any], draw: Callable[[], str]) -> HTML:
-    """A widget that shows `draw()`, HTML, and draws anew whenever one of `controls`
-    moves.
+    """A widget that shows `draw()`, HTML, and anew whenever one of `controls` moves.
 
-    What `draw` raises is shown in place of the picture, and raised on. An
-    `ipywidgets.Output` would do less well: run by papermill, it can wait for its own
-    kernel for ever.
+    What `draw` raises is shown in its place, and raised on. An `ipywidgets.Output`
+    would do less well: run by papermill, it can wait for its own kernel for ever.
     """
     import ipywidgets
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from helpers.core.errors import WorkbookError
+from helpers.data.columns import said
+from helpers.data.source import find
+from helpers.training import stream
 from helpers.training.own_model import ABOUT
 
 Rows = list[dict[str, Any]]
@@ -156,3 +161,33 @@ _HEADS = {
     "questions": _spans,
     "choices": _choices,
 }
+
+
+def label(
+    folder: Path, file: str, output: Path | None, columns: str, encoding: str, size: int
+) -> Iterator[tuple[int, Path]]:
+    """Label a file's rows, `size` at a time, with the model in `folder`.
+
+    Gives, after each batch, how many rows have been labelled and the file that they are
+    in; it is there, whole, when all are. Without `output` it lies beside `file`.
+    """
+    path = find(file)
+    kind = ".jsonl" if path.suffix in (".jsonl", ".ndjson") else ".csv"
+    output = output or path.with_name(f"{path.stem}.predicted{kind}")
+    model, tokenizer, about = opened(folder)
+    parts = stream.chunks(stream.rows(path, encoding), size)
+    first = next(parts, [])
+    if not first:
+        raise WorkbookError(f"{path}: there are no rows in it")
+    told = said("COLUMNS", columns) or about["columns"]
+    where = stream.places(list(first[0]), about["head"], told)
+    writer, count = stream.Writer(output), 0
+    try:
+        for part in itertools.chain([first], parts):
+            asked = [stream.in_schema(row, where) for row in part]
+            writer.write(part, answers(model, tokenizer, about, asked))
+            yield (count := count + len(part)), output
+    except BaseException:
+        writer.close(whole=False)
+        raise
+    writer.close(whole=True)
