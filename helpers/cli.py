@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,13 @@ from typing import Any
 import click
 
 from helpers.core.errors import WorkbookError
+from helpers.core.options import FILE, FOLDER, OUTPUT, PROFILE, STORED, bar
 from helpers.core.session import quiet_and_offline
-from helpers.distillation.command import distill
+from helpers.distillation.command import ablation, distill
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
-OUTPUT = click.option("--output", default="build", type=FOLDER)
-STORED = click.option("--output", type=FILE, help="Default: in data/measurements.")
-COLUMNS = '{"text": "v2", "label": "v1"}'
-KINDS = "smoke, classroom or full."
-PROFILE = click.option("--profile", default="classroom", help=KINDS)
-LABELS = click.option("--label-names", default="", help='Such as \'["bad", "good"]\'.')
+COLUMNS = click.option(
+    "--columns", default="", help='Such as \'{"text": "v2", "label": "v1"}\'.'
+)
 ENCODING = click.option("--encoding", default="", help="Default: UTF-8.")
 
 
@@ -45,6 +41,7 @@ def main() -> None:
 
 
 main.add_command(distill)
+main.add_command(ablation)
 
 
 def _given(name: str, text: str) -> Any:
@@ -137,36 +134,6 @@ def doctor() -> None:
         sys.exit(1)
 
 
-def _measured(room: Any, what: str, keys: Sequence[str], path: Path | None, **how: Any):
-    """What a room measures, under a bar; `path` replaces where it stores that."""
-    quiet_and_offline(how["profile"])
-    with click.progressbar(keys, label=what, show_pos=True, show_eta=True) as bar:
-
-        def done(key: str) -> None:
-            bar.update(keys.index(key) - bar.pos + 1, current_item=key)
-
-        return room.run(path or room.STORED, done=done, **how)
-
-
-@main.command()
-@click.option("--seeds", default=3, help="How many times, each with other draws.")
-@PROFILE
-@click.option("--steps", type=int, help="Of each student. Default: the profile's.")
-@STORED
-def ablation(seeds: int, profile: str, steps: int | None, output: Path | None) -> None:
-    """Train without each loss in turn, store what it costs; a second call goes on."""
-    from helpers.distillation import ablation as room
-
-    how = {"seeds": seeds, "profile": profile, "steps": steps}
-    report = _measured(room, "students", room.keys(seeds), output, **how)
-    for arm, row in room.summary(report).items():
-        click.echo(
-            f"{arm:22} loss {row['loss']:.3f}"
-            f"  masked accuracy {row['masked_accuracy']:.3f}"
-            f"  transfer {row['transfer']:.3f}"
-        )
-
-
 @main.command()
 @click.option("--seeds", default=3, help="How often, each with another head and order.")
 @PROFILE
@@ -181,10 +148,11 @@ def heads(
     from helpers.data.tasks import TASKS
     from helpers.training import head_results as room
 
+    quiet_and_offline(profile)
     names = tasks or tuple(TASKS)
-    how = {"tasks": names, "seeds": seeds, "profile": profile, "steps": steps}
-    keys = room.keys(names, seeds)
-    rows = room.summary(_measured(room, "heads", keys, output, **how))
+    with bar(room.keys(names, seeds), "heads") as done:
+        report = room.run(output or room.STORED, names, seeds, profile, done, steps)
+    rows = room.summary(report)
     for name, row in rows.items():
         bert, student = (row[kind]["mean"] for kind in ("bert", "distilbert"))
         words = f"bag of words {row['baseline']:.3f}"
@@ -201,8 +169,9 @@ def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
     """Remove every attention head in turn, then many; a second call goes on."""
     from helpers.attention import head_ablation as room
 
-    how = {"seeds": seeds, "profile": profile}
-    report = _measured(room, "removals", room.keys(**how), output, **how)
+    quiet_and_offline(profile)
+    with bar(room.keys(seeds, profile), "removals") as done:
+        report = room.run(output or room.STORED, seeds, profile, done)
     for examination in ("masked", room.TASK):
         for kind in room.KINDS:
             found = room.grid(report, examination, kind)
@@ -217,8 +186,8 @@ def head_ablation(seeds: int, profile: str, output: Path | None) -> None:
 @click.argument("head")
 @click.argument("file", type=str)
 @click.option("--output", type=FOLDER, required=True, help="A new folder.")
-@click.option("--columns", default="", help=f"Such as '{COLUMNS}'.")
-@LABELS
+@COLUMNS
+@click.option("--label-names", default="", help='Such as \'["bad", "good"]\'.')
 @ENCODING
 @click.option("--epochs", type=float, default=0, help="Default: the recipe's.")
 @click.option("--learning-rate", type=float, default=0, help="Default: the recipe's.")
@@ -272,7 +241,7 @@ def predict(
 
     quiet_and_offline("classroom")
     done = label(folder, file, output, columns, encoding, batch_size)
-    for count, place in done:  # noqa: B007: the last ones stay
+    for count, place in done:  # noqa: B007
         click.echo(f"\r{count:,} rows", nl=False, err=True)
     click.echo(f"\r{count:,} rows labelled: {place}")
 

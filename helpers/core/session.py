@@ -8,12 +8,15 @@ workbook.record(ids_match=True)
 from __future__ import annotations
 
 import html
+import importlib.util
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from helpers.core import profiles

@@ -1,4 +1,4 @@
-"""`workbook distill`: its options are the fields of `Settings`."""
+"""`workbook distill`, whose options are the fields of `Settings`, and `ablation`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ import click
 
 from helpers.core import profiles
 from helpers.core.errors import WorkbookError
+from helpers.core.options import FOLDER, PROFILE, STORED, bar
+from helpers.core.session import quiet_and_offline
 from helpers.distillation import pretraining
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
-KINDS = "smoke, classroom or full."
 
 
 def _layers(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:
@@ -53,7 +52,7 @@ def _settings(command: Callable) -> Callable:
 
 @click.command()
 @click.option("--output", type=FOLDER, required=True, help="The run's folder.")
-@click.option("--profile", default="classroom", help=KINDS)
+@PROFILE
 @_settings
 @click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard.")
 def distill(output: Path, profile: str, tensorboard: bool, **given: Any) -> None:
@@ -80,3 +79,23 @@ def distill(output: Path, profile: str, tensorboard: bool, **given: Any) -> None
     for name, value in pretraining.run(settings, output, reporters).items():
         click.echo(f"{name.removeprefix('eval_')} {value:.4f}")
     click.echo(f"the student lies in {output}")
+
+
+@click.command()
+@click.option("--seeds", default=3, help="How many times, each with other draws.")
+@PROFILE
+@click.option("--steps", type=int, help="Of each student. Default: the profile's.")
+@STORED
+def ablation(seeds: int, profile: str, steps: int | None, output: Path | None) -> None:
+    """Train without each loss in turn, store what it costs; a second call goes on."""
+    from helpers.distillation import ablation as room
+
+    quiet_and_offline(profile)
+    with bar(room.keys(seeds), "students") as done:
+        report = room.run(output or room.STORED, seeds, profile, steps, done)
+    for arm, row in room.summary(report).items():
+        click.echo(
+            f"{arm:22} loss {row['loss']:.3f}"
+            f"  masked accuracy {row['masked_accuracy']:.3f}"
+            f"  transfer {row['transfer']:.3f}"
+        )
