@@ -97,12 +97,14 @@ def run(
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Ctrl-C, or a polite `kill`, ends a run in order: the kernel too."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         logging.getLogger("asyncio").disabled = True  # it would tell of the dead kernel
         raise WorkbookError("stopped: the same command with --resume goes on") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @main.command(name="data")

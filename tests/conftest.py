@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,9 +34,7 @@ def cache_home(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def progress_bars():
-    """Every test begins with the bars of `datasets` on, whatever the one before turned
-    off.
-    """
+    """Every test begins with the bars of `datasets` on, whatever was turned off."""
     import datasets
 
     datasets.enable_progress_bars()
@@ -68,29 +67,23 @@ def distilbert_model():
 
 @pytest.fixture(scope="module")
 def recorded(request):
-    """The values that the committed notebook, a test module's `NOTEBOOK`, left
-    behind.
-    """
-    import nbformat
-
+    """What the committed notebook, a test module's `NOTEBOOK`, recorded."""
+    from helpers.core import notebook_files
     from helpers.core.session import RECORD_MIME
 
-    cells = nbformat.read(request.module.NOTEBOOK, as_version=4).cells
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    found = [
-        o["data"][RECORD_MIME] for o in outputs if RECORD_MIME in o.get("data", {})
-    ]
+    outputs = notebook_files.outputs(notebook_files.read(request.module.NOTEBOOK))
+    found = [o["data"] for o in outputs if RECORD_MIME in o.get("data", {})]
     assert len(found) == 1, "the notebook records its results exactly once"
-    return found[0]["values"]
+    return found[0][RECORD_MIME]["values"]
 
 
 @pytest.fixture(scope="module")
 def recipe(request) -> str:
     """The copy-and-go cell of a test module's `NOTEBOOK`."""
-    import nbformat
+    from helpers.core import notebook_files
 
-    cells = nbformat.read(request.module.NOTEBOOK, as_version=4).cells
-    (cell,) = [c for c in cells if "recipe" in c.metadata.get("tags", [])]
+    notebook = notebook_files.read(request.module.NOTEBOOK)
+    (cell,) = notebook_files.tagged(notebook, "recipe")
     return cell.source
 
 
@@ -112,24 +105,22 @@ def python():
 
 
 @pytest.fixture
-def workbook(tmp_path):
-    """Runs the `workbook` command in an empty folder; returns the finished process."""
+def workbook(tmp_path, monkeypatch):
+    """Runs the `workbook` command in an empty folder; returns how it ended."""
+    from click.testing import CliRunner
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "helpers.cli", *arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, **environment},
-            cwd=tmp_path,
-            timeout=900,
+    from helpers.cli import main
+
+    def run(*arguments: str) -> SimpleNamespace:
+        monkeypatch.chdir(tmp_path)
+        done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+        return SimpleNamespace(
+            returncode=done.exit_code, stdout=done.stdout, stderr=done.stderr
         )
 
     return run
 
 
 def title_of(ax) -> str:
-    """The title of a matplotlib axes: the style sheet, where it is applied, puts it on
-    the left.
-    """
+    """The title of a matplotlib axes; the style sheet puts it on the left."""
     return ax.get_title(loc="left") or ax.get_title()

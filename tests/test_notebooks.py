@@ -1,6 +1,4 @@
-"""Every committed notebook: its shape, its outputs, its exercises. See `design.md`'s
-rules.
-"""
+"""Every committed notebook: its shape, its outputs, its exercises."""
 
 import ast
 import importlib
@@ -26,30 +24,29 @@ def code_cells(name):
 
 
 def outputs(name):
-    return [output for cell in code_cells(name) for output in cell.outputs]
+    return notebook_files.outputs(NOTEBOOKS[name])
 
 
 def tagged(name, tag):
-    return [
-        i
-        for i, c in enumerate(NOTEBOOKS[name].cells)
-        if tag in c.metadata.get("tags", [])
-    ]
+    """The places of the cells with this tag."""
+    cells = NOTEBOOKS[name].cells
+    return [i for i, c in enumerate(cells) if tag in c.metadata.get("tags", [])]
 
 
 def test_there_are_notebooks_and_their_numbers_have_no_gap():
-    assert [name[:2] for name in NOTEBOOKS] == [
-        f"{i:02d}" for i in range(len(NOTEBOOKS))
-    ]
+    numbers = [int(name[:2]) for name in NOTEBOOKS]
+    assert numbers == list(range(len(NOTEBOOKS)))
     assert len(NOTEBOOKS) >= 3
 
 
 @each
 def test_outputs_are_those_of_the_sources(name):
     notebook = NOTEBOOKS[name]
-    assert notebook.metadata["workbook"]["code"] == notebook_files.code_digest(
-        notebook
-    ), f"{name} was edited after its last run: `make notebooks`"
+    ran, code = (
+        notebook.metadata["workbook"]["code"],
+        notebook_files.code_digest(notebook),
+    )
+    assert ran == code, f"{name} was edited after its last run: `make notebooks`"
     counts = [cell.execution_count for cell in code_cells(name)]
     assert counts == list(range(1, len(counts) + 1))
 
@@ -59,9 +56,7 @@ def test_no_output_is_an_error_or_a_warning(name):
     for output in outputs(name):
         assert output.output_type != "error"
         assert output.get("name") != "stderr", output.get("text")
-        text = output.get("text", "") + str(
-            output.get("data", {}).get("text/plain", "")
-        )
+        text = f"{output.get('text', '')}{output.get('data', {}).get('text/plain', '')}"
         assert not re.search(r"\b\w*Warning\b:", text), text
 
 
@@ -77,9 +72,8 @@ def test_the_file_is_light_and_holds_no_widget_state(name):
 def test_no_output_speaks_of_the_machine_it_ran_on(name):
     for output in outputs(name):
         text = output.get("text", "") + str(output.get("data", ""))
-        assert not re.search(r"(/root/|/home/|/tmp/|/work/|[A-Z]:\\\\Users)", text), (
-            text[:300]
-        )
+        places = r"(/root/|/home/|/tmp/|/work/|[A-Z]:\\\\Users)"
+        assert not re.search(places, text), text[:300]
 
 
 @each
@@ -102,11 +96,9 @@ def test_the_shape_of_a_notebook(name):
 def test_code_is_short_and_plain(name):
     lengths = []
     for cell in code_cells(name):
-        lines = cell.source.splitlines()
-        lengths.append(len(lines))
-        assert len(lines) <= (
-            30 if "recipe" in cell.metadata.get("tags", []) else 25
-        ), cell.source
+        lengths.append(len(cell.source.splitlines()))
+        most = 30 if "recipe" in cell.metadata.get("tags", []) else 25
+        assert lengths[-1] <= most, cell.source
         assert not re.search(r"sys\.path|import \*|trust_remote_code", cell.source)
     assert sorted(lengths)[len(lengths) // 2] <= 8
 
@@ -116,12 +108,9 @@ def test_every_widget_has_its_still_below(name):
     cells = code_cells(name)
     found = 0
     for cell, below in itertools.pairwise(cells):
-        shown = [
-            o
-            for o in cell.outputs
-            if FALLBACK in str(o.get("data", {}).get("text/plain"))
-        ]
-        if not shown:
+        if not any(
+            FALLBACK in o.get("data", {}).get("text/plain", "") for o in cell.outputs
+        ):
             continue
         found += 1
         kinds = {kind for output in below.outputs for kind in output.get("data", {})}
@@ -132,9 +121,8 @@ def test_every_widget_has_its_still_below(name):
 def exercises():
     for name, notebook in NOTEBOOKS.items():
         for i in tagged(name, "exercise"):
-            yield pytest.param(
-                name, notebook.cells[i], notebook.cells[i + 1], id=f"{name}-{i}"
-            )
+            cells = notebook.cells[i : i + 2]
+            yield pytest.param(name, *cells, id=f"{name}-{i}")
 
 
 def topic(name):

@@ -20,20 +20,28 @@ from helpers.core.errors import WorkbookError
 from helpers.core.results import Result
 
 PARAMETERS = 'PROFILE = "classroom"  # a\nSEED = 0  # b\nNAMES = []  # c'
-GOOD = (
-    "from helpers.core.profiles import profile\nfrom helpers.core.session import Session\n"
-    "Session('t', profile(PROFILE), 'cpu', SEED).record(seed=SEED, profile=PROFILE)"
-)
+GOOD = """
+from helpers.core.profiles import profile
+from helpers.core.session import Session
+Session("t", profile(PROFILE), "cpu", SEED).record(seed=SEED, profile=PROFILE)
+"""
 BAD = "print(1)\nraise ValueError('no <b>')"
 # the first time it waits for whoever may kill it, its process in the file
-WAIT = (
-    "import os, pathlib, time\nfile = pathlib.Path({!r})\n"
-    "if not file.exists():\n    file.write_text(str(os.getpid()))\n    time.sleep(600)\n"
-)
-MAIN = (
-    "import sys\nfrom pathlib import Path\nfrom helpers.core import notebook_files\n"
-    "from helpers.cli import main\nnotebook_files.NOTEBOOKS = Path(sys.argv.pop(1))\nmain()"
-)
+WAIT = """
+import os, pathlib, time
+file = pathlib.Path({!r})
+if not file.exists():
+    file.write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+MAIN = """
+import sys
+from pathlib import Path
+from helpers.core import notebook_files
+from helpers.cli import main
+notebook_files.NOTEBOOKS = Path(sys.argv.pop(1))
+main()
+"""
 
 
 def write(folder, name, code, **metadata):
@@ -149,51 +157,50 @@ def test_resume_takes_what_failed_and_mixes_no_parameters(books, output):
     )
 
 
-def start(books, output, *more):
-    command = [
-        sys.executable,
-        "-c",
-        MAIN,
-        books,
-        "run",
-        "--profile",
-        "smoke",
-        "--output",
-        output,
-    ]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*map(str, command), *more], cwd=ROOT, text=True, **pipes)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_half_way_and_resumed_only_the_rest_is_run(tmp_path, output, how):
-    books, flag = tmp_path / "notebooks", tmp_path / "process"
-    for name, code in {"00_a": "", "01_b": WAIT.format(str(flag)), "02_c": ""}.items():
-        write(books, name, code + GOOD)
-    process, deadline = start(books, output), time.time() + 240
+def stopped(books, output, flag, how, *more):
+    """Runs until a notebook has written `flag`, then sends a signal; what was said."""
+    command = [sys.executable, "-c", MAIN, books, "run", "--profile", "smoke"]
+    process = subprocess.Popen(
+        [*map(str, command), "--output", output, *more],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.time() + 240
     while not (flag.exists() and flag.read_text()):
         assert process.poll() is None, process.communicate()
         assert time.time() < deadline
         time.sleep(0.05)
     process.send_signal(how)
-    said = process.communicate(timeout=60)[1]
-    if how == signal.SIGTERM:
-        assert said == "Error: stopped: the same command with --resume goes on\n"
+    said = process.communicate(timeout=60)
     while psutil.pid_exists(int(flag.read_text())):
         assert time.time() < deadline, "a kernel is left behind"
         time.sleep(0.1)
-    assert files(output, "00_a")
-    assert report(output)["left"] == ["01_b", "02_c"]
-    first = (output / "00_a.ipynb").stat().st_mtime_ns
+    return said
 
-    resumed = start(books, output, "--resume")
-    said = resumed.communicate(timeout=240)
-    assert resumed.returncode == 0, said
-    assert re.findall(r"\d/\d  ok  (\w+)", said[0]) == ["01_b", "02_c"]
-    assert (output / "00_a.ipynb").stat().st_mtime_ns == first
-    assert files(output, "00_a", "01_b", "02_c")
-    assert (output / "index.html").read_text().count("<h2>") == 3
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_killed_half_way_and_resumed_only_the_rest_is_run(
+    books, output, workbook, tmp_path
+):
+    flags = [tmp_path / "first", tmp_path / "second"]
+    write(books, "01_bad", WAIT.format(str(flags[0])) + GOOD)
+    write(books, "02_c", WAIT.format(str(flags[1])) + GOOD)
+    write(books, "03_d", GOOD)
+    stopped(books, output, flags[0], signal.SIGKILL)
+    assert files(output, "00_good")
+    assert report(output)["left"] == ["01_bad", "02_c", "03_d"]
+    first = (output / "00_good.ipynb").stat().st_mtime_ns
+
+    said = stopped(books, output, flags[1], signal.SIGTERM, "--resume")
+    assert said[1] == "Error: stopped: the same command with --resume goes on\n"
+    assert files(output, "00_good", "01_bad")
+    assert report(output)["left"] == ["02_c", "03_d"]
+
+    done = workbook("run", "--profile", "smoke", "--output", str(output), "--resume")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"\d/\d  ok  (\w+)", done.stdout) == ["02_c", "03_d"]
+    assert (output / "00_good.ipynb").stat().st_mtime_ns == first
+    assert files(output, "00_good", "01_bad", "02_c", "03_d")
+    assert (output / "index.html").read_text().count("<h2>") == 4
     assert report(output)["left"] == []
 
 
@@ -372,9 +379,7 @@ def test_the_workbook_runs_in_smoke_from_a_read_only_checkout(smoke):
 def test_a_smoke_run_is_quiet_and_its_pages_fetch_nothing_and_lead_to_each_other(smoke):
     output = smoke[1]
     for path in output.glob("*.ipynb"):
-        outputs = [
-            o for c in notebook_files.read(path).cells for o in c.get("outputs", [])
-        ]
+        outputs = notebook_files.outputs(notebook_files.read(path))
         assert [o for o in outputs if o.get("name") == "stderr"] == [], path
     for path in output.glob("*.html"):
         text = path.read_text()

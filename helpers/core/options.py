@@ -20,6 +20,4 @@ PROFILE = click.option("--profile", default="classroom", help=KINDS)
 def bar(keys: Sequence[str], label: str) -> Iterator[Callable[[str], None]]:
     """A progress bar over keys; gives the function that is told each finished one."""
     with click.progressbar(keys, label=label, show_pos=True, show_eta=True) as line:
-        yield lambda key: shown.update(
-            keys.index(key) - shown.pos + 1, current_item=key
-        )
+        yield lambda key: line.update(keys.index(key) - line.pos + 1, current_item=key)
