@@ -1,6 +1,4 @@
-"""One browser and one JupyterLab for all tests of this folder, gone when the folder is
-done.
-"""
+"""One browser and one JupyterLab for all tests of this folder."""
 
 import shutil
 from importlib.util import find_spec
@@ -8,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from browser.lab import Lab, copy_for_smoke
+from browser import gallery
+from browser.lab import Lab
 from browser.watch import NO_NAMES
 from helpers.core import notebook_files
 
@@ -24,17 +23,14 @@ def missing() -> str:
 
 
 def pytest_collection_modifyitems(items):
-    """Without a browser this folder's tests are skipped: one line a file in pytest's
-    summary.
-    """
+    """Without a browser this folder's tests are skipped, and the summary says so."""
     if lack := missing():
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason=LEFT_OUT.format(lack)))
 
 
-# `package`, not `session`: while Playwright is on, no other test of the process may use
-# asyncio
+# `package`, not `session`: while Playwright is on, no other test may use asyncio
 @pytest.fixture(scope="package")
 def browser():
     """Chromium, as the system packages it."""
@@ -48,9 +44,12 @@ def browser():
 
 @pytest.fixture(scope="package")
 def lab(cache_home, tmp_path_factory):
-    """JupyterLab over copies of all notebooks, set to `smoke`."""
+    """JupyterLab over two notebooks, and a third with the explorers of all others."""
     server = Lab(tmp_path_factory.mktemp("lab"))
-    copy_for_smoke(notebook_files.notebooks(), server.root)
+    for path in notebook_files.notebooks(gallery.WHOLE):
+        gallery.save(gallery.in_smoke(path), server.root / path.name)
+    rest = gallery.explorers(gallery.rest(), server.root)
+    gallery.save(rest, server.root / f"{gallery.NAME}.ipynb")
     server.start()
     yield server
     server.stop()

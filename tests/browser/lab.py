@@ -1,37 +1,35 @@
-"""A real JupyterLab of the tests' own: on loopback, with a token, on copies of the
-notebooks.
-"""
+"""A real JupyterLab of the tests' own: on loopback, with a token."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat
+from browser.gallery import DONE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 START_SECONDS = 120
 RUN_SECONDS = 400  # a notebook in `smoke`, on a machine that does other things too
-DONE = "EVERY CELL RAN"
 # a kernel's name stands before the bar: "Idle" alone is shown before there is a kernel
-IDLE = r"/\| Idle/.test(document.querySelector('#jp-main-statusbar')?.innerText ?? '')"
+BAR = "document.querySelector('#jp-main-statusbar')?.innerText ?? ''"
+IDLE = rf"/\| Idle/.test({BAR})"
 # what a cell writes to stderr, and the traceback of one that fails
 STDERR = '[data-mime-type$="jupyter.stderr"]'
 ENDED = f"""() => {{
-    const texts = look => [...document.querySelectorAll(look)].map(e => e.innerText.trim());
+    const texts = look =>
+        [...document.querySelectorAll(look)].map(e => e.innerText.trim());
+    const failed = text => text.includes('Traceback (most recent call last)');
     return texts('.jp-OutputArea-output').includes('{DONE}')
-        || texts('{STDERR}').some(text => text.includes('Traceback (most recent call last)'));
+        || texts('{STDERR}').some(failed);
 }}"""
 
 SETTINGS = {
@@ -54,37 +52,8 @@ OPTIONS = (
 )
 
 
-def copy_for_smoke(paths: Sequence[Path], folder: Path) -> None:
-    """Copies of the notebooks at `paths`: `PROFILE` is smoke, no outputs, a last cell
-    says done.
-    """
-    for path in paths:
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-            if "parameters" in cell.metadata.get("tags", []):
-                cell.source, found = re.subn(
-                    r'^PROFILE = "\w+"',
-                    'PROFILE = "smoke"',
-                    cell.source,
-                    flags=re.MULTILINE,
-                )
-                assert found == 1, f"{path.name} has no PROFILE"
-        start, end = (
-            DONE[:5],
-            DONE[5:],
-        )  # in two, so that the source does not hold the words
-        notebook.cells.append(nbformat.v4.new_code_cell(f"print({start!r} + {end!r})"))
-        nbformat.write(notebook, folder / path.name)
-
-
 class Lab:
-    """JupyterLab over the notebooks in `folder / "notebooks"`; all that it writes is in
-    `folder`.
-
-    `start` before use, `stop` afterwards.
-    """
+    """JupyterLab over `folder / "notebooks"`; all that it writes is in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.token = folder, secrets.token_hex(16)
@@ -100,14 +69,9 @@ class Lab:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
         with self.log.open("w") as log:
+            root = f"--ServerApp.root_dir={self.root}"
             self.server = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "jupyterlab",
-                    *OPTIONS,
-                    f"--ServerApp.root_dir={self.root}",
-                ],
+                [sys.executable, "-m", "jupyterlab", *OPTIONS, root],
                 env={**os.environ, **self._environment()},
                 cwd=self.root,
                 stdout=log,
@@ -153,9 +117,7 @@ class Lab:
             return json.loads(answer.read() or "null")
 
     def stop_kernels(self) -> None:
-        """End all kernels, so that one notebook's models do not stay while the next
-        runs.
-        """
+        """End all kernels: no notebook's models stay while the next one runs."""
         for session in self.ask("api/sessions"):
             self.ask(f"api/sessions/{session['id']}", "DELETE")
 
@@ -170,12 +132,9 @@ class Lab:
                 self.server.wait()
 
     def run_all(self, page: Page, name: str) -> None:
-        """Open notebook `name` in `page` and run its cells, to the end or to the first
-        error.
-        """
-        page.goto(
-            f"{self.url}lab/tree/{name}.ipynb?token={self.token}&reset", timeout=120_000
-        )
+        """Open notebook `name` and run its cells, to the end or to the first error."""
+        url = f"{self.url}lab/tree/{name}.ipynb?token={self.token}&reset"
+        page.goto(url, timeout=120_000)
         page.wait_for_function(IDLE, timeout=120_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()

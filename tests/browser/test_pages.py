@@ -1,9 +1,10 @@
-"""Every notebook as an exported page, opened from disk with the network cut off."""
+"""All notebooks' outputs as one exported page, opened from disk without a network."""
 
 from types import SimpleNamespace
 
 import pytest
 
+from browser import gallery
 from browser.watch import DESK, blank_views, window
 from helpers.core import notebook_files, pages
 from helpers.show.widgets import FALLBACK
@@ -37,13 +38,11 @@ TOO_WIDE = """() => {
 }"""
 
 
-@pytest.fixture(
-    scope="module", params=notebook_files.notebooks(), ids=lambda path: path.stem
-)
-def opened(request, browser, tmp_path_factory):
-    """The committed notebook's page, opened from the disk."""
-    notebook = notebook_files.read(request.param)
-    file = tmp_path_factory.mktemp("page") / f"{request.param.stem}.html"
+@pytest.fixture(scope="module")
+def opened(browser, tmp_path_factory):
+    """The committed notebooks as one page, opened from the disk."""
+    notebook = gallery.outputs(notebook_files.notebooks())
+    file = tmp_path_factory.mktemp("page") / "all.html"
     pages.write_page(notebook, file)
     context, page, watch = window(browser, file.as_uri())
     page.goto(file.as_uri(), wait_until="load")
@@ -52,16 +51,20 @@ def opened(request, browser, tmp_path_factory):
 
 
 def test_the_pictures_are_there(opened):
-    assert opened.page.evaluate("document.images.length") > 0
+    count = sum(
+        "image/png" in output.get("data", {})
+        for output in notebook_files.outputs(opened.notebook)
+    )
+    assert opened.page.evaluate("document.images.length") >= count > 0
     assert opened.page.evaluate(BROKEN) == []
 
 
 def test_every_widget_left_its_sentence_and_a_still(opened):
-    outputs = [o for cell in opened.notebook.cells for o in cell.get("outputs", [])]
+    outputs = notebook_files.outputs(opened.notebook)
     left = sum(FALLBACK in o.get("data", {}).get("text/plain", "") for o in outputs)
     found = opened.page.evaluate(STILLS, FALLBACK)
     assert found == [{"sentence": True, "still": True}] * left
-    assert left >= 1
+    assert left >= len(notebook_files.notebooks())
 
 
 def test_every_framed_view_is_drawn(opened):

@@ -1,11 +1,10 @@
-"""Every notebook in a real JupyterLab: it runs, and each control of each widget does
-something.
-"""
+"""Every explorer in a real JupyterLab: each control of each does something."""
 
 from types import SimpleNamespace
 
 import pytest
 
+from browser import gallery
 from browser.controls import TEXT, TRAPPED, WIDGETS, controls, unknown
 from browser.lab import STDERR
 from browser.watch import blank_views, window
@@ -16,16 +15,18 @@ MARKUP = '\'"><script>window.hacked=1</script><img src=x onerror="window.hacked=
 LONGEST = 200  # characters of a friendly line
 
 
-@pytest.fixture(
-    scope="module", params=notebook_files.notebooks(), ids=lambda path: path.stem
-)
+NOTEBOOKS = {path.stem: [path] for path in notebook_files.notebooks(gallery.WHOLE)}
+NOTEBOOKS[gallery.NAME] = gallery.rest()
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS)
 def opened(request, browser, lab):
     """A notebook in JupyterLab, all of its cells run; its kernel ends with it."""
     context, page, watch = window(browser, lab.url)
     try:
-        lab.run_all(page, request.param.stem)
+        lab.run_all(page, request.param)
         areas = page.locator(WIDGETS).all()
-        yield SimpleNamespace(path=request.param, page=page, watch=watch, areas=areas)
+        yield SimpleNamespace(name=request.param, page=page, watch=watch, areas=areas)
     finally:
         context.close()
         lab.stop_kernels()
@@ -33,9 +34,7 @@ def opened(request, browser, lab):
 
 def widgets_of(path):
     """How many widgets a committed notebook has."""
-    outputs = [
-        o for cell in notebook_files.read(path).cells for o in cell.get("outputs", [])
-    ]
+    outputs = notebook_files.outputs(notebook_files.read(path))
     return sum(FALLBACK in o.get("data", {}).get("text/plain", "") for o in outputs)
 
 
@@ -52,14 +51,12 @@ def moved(control):
 
 
 def test_every_control_changes_what_is_shown(opened):
-    assert len(opened.areas) == widgets_of(opened.path) >= 1
+    assert len(opened.areas) == sum(map(widgets_of, NOTEBOOKS[opened.name])) >= 1
     for area in opened.areas:
         assert unknown(area) == []
         found = controls(opened.page, area)
         assert found, "a widget without a control"
-        assert [line for control in found for line in moved(control)] == [], (
-            opened.path.stem
-        )
+        assert [line for control in found for line in moved(control)] == []
 
 
 def odd_texts(text):
@@ -94,12 +91,9 @@ def test_what_is_typed_stays_text(opened):
                 text = box.here.input_value()
                 for name, odd in odd_texts(text).items():
                     faults += written(box, name, odd)
-                    faults += (
-                        []
-                        if box.write(text)
-                        else [f"{box}: does not recover from {name}"]
-                    )
-    assert faults == [], opened.path.stem
+                    if not box.write(text):
+                        faults.append(f"{box}: does not recover from {name}")
+    assert faults == []
 
 
 def test_every_framed_view_is_drawn(opened):
