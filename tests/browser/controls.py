@@ -44,20 +44,24 @@ FOCUSABLE = ".jupyter-widgets :is(input, select, textarea, button, a, [tabindex=
 # change.
 SHOWN = """area => {
     const copy = area.cloneNode(true);
-    copy.querySelectorAll(`.widget-slider, .widget-text, .widget-textarea, .widget-dropdown,
-        .widget-checkbox, .widget-toggle-buttons, button`).forEach(e => e.remove());
+    copy.querySelectorAll(`.widget-slider, .widget-text, .widget-textarea, button,
+        .widget-dropdown, .widget-checkbox, .widget-toggle-buttons`).forEach(
+        e => e.remove());
     const drawn = [...copy.querySelectorAll('img, svg, canvas, [style]')].map(
-        e => e.tagName == 'svg' ? e.outerHTML : `${e.getAttribute('src')} ${e.style.cssText}`);
+        e => e.tagName == 'svg' ? e.outerHTML
+            : `${e.getAttribute('src')} ${e.style.cssText}`);
     return [copy.textContent, ...drawn].join('\\0');
 }"""
 NAME = """control => {
     const holder = control.closest('button, .widget-inline-hbox, .jupyter-widgets');
     const said = [...holder.querySelectorAll('label'), holder].map(e => e.innerText);
-    return said.map(text => text.replaceAll('\u200b', '').trim()).find(text => text) ?? '';
+    const texts = said.map(text => text.replaceAll('\u200b', '').trim());
+    return texts.find(text => text) ?? '';
 }"""
 MATCHES = "(control, look) => control.matches(look)"
 TRAPPED = "area => area.querySelectorAll('script, img[src=x], [onerror]').length"
-CELL = "area => [...document.querySelectorAll('.jp-Cell')].indexOf(area.closest('.jp-Cell'))"
+CELL = """area =>
+    [...document.querySelectorAll('.jp-Cell')].indexOf(area.closest('.jp-Cell'))"""
 CHANGE_SECONDS = 30
 
 

@@ -43,10 +43,7 @@ def in_smoke(path: Path) -> nbformat.NotebookNode:
 
 def save(notebook: nbformat.NotebookNode, file: Path) -> None:
     """Write a notebook with a last cell that says when all cells ran."""
-    start, end = (
-        DONE[:5],
-        DONE[5:],
-    )  # in two, so that the source does not hold the words
+    start, end = DONE[:5], DONE[5:]  # the source must not hold the words itself
     notebook.cells.append(new_code_cell(f"print({start!r} + {end!r})"))
     nbformat.write(notebook, file)
 

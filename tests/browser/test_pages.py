@@ -16,12 +16,14 @@ PHONE = {"width": 390, "height": 844}
 STILLS = """sentence => {
     const seen = e => e?.checkVisibility() && e.getBoundingClientRect().height > 12;
     const cells = [...document.querySelectorAll('.jp-CodeCell')];
-    const holders = cell => [...cell.querySelectorAll('.jp-OutputArea-output *')].filter(
+    const inside = (e, look) => [...(e?.querySelectorAll(look) ?? [])];
+    const outputs = cell => inside(cell, '.jp-OutputArea-output');
+    const holders = cell => inside(cell, '.jp-OutputArea-output *').filter(
         e => !e.children.length && e.textContent.includes(sentence));
     return cells.flatMap((cell, i) => holders(cell).map(e => ({
         sentence: seen(e),
-        still: [...(cells[i + 1]?.querySelectorAll('.jp-OutputArea-output') ?? [])].some(
-            o => [o, ...o.querySelectorAll('img, svg, table, p')].some(seen)),
+        still: outputs(cells[i + 1]).some(
+            o => [o, ...inside(o, 'img, svg, table, p')].some(seen)),
     })));
 }"""
 BROKEN = """() => [...document.images].filter(i => !i.complete || !i.naturalWidth)
@@ -29,11 +31,13 @@ BROKEN = """() => [...document.images].filter(i => !i.complete || !i.naturalWidt
 # what reaches over the right edge and stands in nothing that scrolls by itself
 TOO_WIDE = """() => {
     const edge = document.documentElement.clientWidth + 1;
+    const has = e => /auto|scroll|hidden/.test(getComputedStyle(e).overflowX);
     const scrolls = e => e && e != document.body && e != document.documentElement
-        && (/auto|scroll|hidden/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+        && (has(e) || scrolls(e.parentElement));
+    const right = e => e.checkVisibility() && e.getBoundingClientRect().right;
     if (document.documentElement.scrollWidth <= edge) return [];
     return [...document.body.querySelectorAll('*')].filter(
-        e => e.checkVisibility() && e.getBoundingClientRect().right > edge && !scrolls(e))
+        e => right(e) > edge && !scrolls(e))
         .map(e => `${e.tagName}.${e.className}: ${e.textContent.trim().slice(0, 60)}`);
 }"""
 
@@ -51,10 +55,8 @@ def opened(browser, tmp_path_factory):
 
 
 def test_the_pictures_are_there(opened):
-    count = sum(
-        "image/png" in output.get("data", {})
-        for output in notebook_files.outputs(opened.notebook)
-    )
+    outputs = notebook_files.outputs(opened.notebook)
+    count = sum("image/png" in output.get("data", {}) for output in outputs)
     assert opened.page.evaluate("document.images.length") >= count > 0
     assert opened.page.evaluate(BROKEN) == []
 
