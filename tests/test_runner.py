@@ -78,11 +78,10 @@ def report(output):
 
 
 def files(output, *names):
+    """Whether these notebooks' results lie in `output`, and nothing else."""
     pages = {f"{name}.{kind}" for name in names for kind in ("html", "ipynb")}
-    return {path.name for path in output.iterdir()} == pages | {
-        "index.html",
-        "results.json",
-    }
+    found = {path.name for path in output.iterdir()}
+    return found == {"index.html", "results.json", *pages}
 
 
 def test_a_run_records_values_and_failures_and_leaves_nothing_else(books, output):
@@ -96,25 +95,19 @@ def test_a_run_records_values_and_failures_and_leaves_nothing_else(books, output
     assert {"processor", "torch", "date"} <= report(output)["machine"].keys()
     index = (output / "index.html").read_text()
     assert "no &lt;b&gt;" in index
-    assert re.search(
-        rf"{entry['date']}\s+in <code>smoke</code>,\s+<code>SEED = 7", index
-    )
+    how = rf"{entry['date']}\s+in <code>smoke</code>,\s+<code>SEED = 7"
+    assert re.search(how, index)
     assert files(output, "00_good", "01_bad")
 
 
-@pytest.mark.parametrize(
-    ("code", "error"),
-    [
-        (
-            "import time; time.sleep(600)",
-            "a cell took more than 2 seconds and was stopped",
-        ),
-        (
-            "import os; os.kill(os.getpid(), 9)",
-            "Kernel died (often for lack of memory)",
-        ),
-    ],
+HANGS = (
+    "import time; time.sleep(600)",
+    "a cell took more than 2 seconds and was stopped",
 )
+DIES = ("import os; os.kill(os.getpid(), 9)", "Kernel died (often for lack of memory)")
+
+
+@pytest.mark.parametrize(("code", "error"), [HANGS, DIES])
 def test_a_cell_that_hangs_or_dies_is_named(books, output, monkeypatch, code, error):
     write(books, "00_good", code)
     monkeypatch.setattr(runner, "CELL_SECONDS", 2)
@@ -147,14 +140,12 @@ def test_resume_takes_what_failed_and_mixes_no_parameters(books, output):
         again = runner.plan("smoke", only, {"NAMES": ["a"]})
         assert runner.left(again, output).names == names
     for other in (runner.plan("smoke"), runner.plan("classroom", (), {"NAMES": ["a"]})):
-        with pytest.raises(
-            WorkbookError, match=r"had --profile smoke -p NAMES .*: give --resume"
-        ):
+        had = "had --profile smoke -p NAMES .*: give --resume"
+        with pytest.raises(WorkbookError, match=had):
             runner.left(other, output)
     (output / "00_good.html").unlink()
-    assert results.load(output).results.keys() == {"01_bad"}, (
-        "without a page it is no result"
-    )
+    found = results.load(output).results
+    assert found.keys() == {"01_bad"}, "without a page it is no result"
 
 
 def stopped(books, output, flag, how, *more):
@@ -218,18 +209,15 @@ def test_only_a_clean_run_puts_its_outputs_into_the_notebooks(books, output):
     runner.update(runner.plan("classroom", ("00",)), output)
     notebook = notebook_files.read(books / "00_good.ipynb")
     assert notebook_files.records(notebook) == {"seed": 0, "profile": "classroom"}
-    assert [c.execution_count for c in notebook.cells if c.cell_type == "code"] == [
-        1,
-        2,
-    ]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2]
     assert notebook.metadata["workbook"]["code"] == notebook_files.code_digest(notebook)
 
 
 def store(output, *found):
     """A folder with these results, as a run leaves it."""
-    folder = results.begin(
-        output, found[0].profile, {}, [one.notebook for one in found]
-    )
+    names = [one.notebook for one in found]
+    folder = results.begin(output, found[0].profile, {}, names)
     for one in found:
         for kind in ("html", "ipynb"):
             (output / f"{one.notebook}.{kind}").write_text("")
@@ -257,9 +245,7 @@ def test_a_notebooks_time_is_its_last_one(books, output, profile, ok, last, seco
 def test_the_time_left_follows_the_notebooks_and_not_their_average(capsys):
     with screen.Progress({"00_a": 10, "01_b": 20, "02_c": 600, "03_d": 370}) as bar:
         assert bar.seconds_left() == pytest.approx(1000, abs=2)
-        bar.finished(
-            Result("00_a", 20, True)
-        )  # twice as slow, but so short a time is noise
+        bar.finished(Result("00_a", 20, True))  # twice as slow, but short: mere noise
         assert bar.seconds_left() == pytest.approx(1131, abs=2)
         bar.finished(Result("01_b", 1, False, error="no"))  # soon failed is not quick
         assert bar.seconds_left() == pytest.approx(1107, abs=4)
@@ -277,38 +263,29 @@ def test_an_older_results_file_is_read_and_a_broken_one_named(output):
         del entry["profile"], entry["parameters"], entry["date"]
     (output / "results.json").write_text(json.dumps(old))
     found = results.load(output)
-    assert (found.results["00_a"].date, found.left) == (
-        old["machine"]["date"],
-        ["01_b"],
-    )
+    assert found.results["00_a"].date == old["machine"]["date"]
+    assert found.left == ["01_b"]
     (output / "results.json").write_text("{")
-    with pytest.raises(
-        WorkbookError, match=r"results.json is not what `workbook run` writes"
-    ):
+    line = "results.json is not what `workbook run` writes"
+    with pytest.raises(WorkbookError, match=line):
         results.load(output)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (
-            ["--profile", "fast"],
-            "PROFILE is 'fast'; it must be one of smoke, classroom, full",
-        ),
-        (["-p", "SEED", "many"], "SEED is 'many'; it must be a whole number"),
-        (["-p", "SEDE", "1"], "no notebook of this run has a parameter SEDE"),
-        (
-            ["-p", "LAYERS", "[0.5]"],
-            "LAYERS is [0.5]; it must be a list of layer numbers",
-        ),
-        (["77"], "no notebook begins with '77'"),
-        (["--update", "--profile", "smoke"], "--update takes the classroom profile"),
-    ],
-)
+BAD_ARGUMENTS = {
+    "--profile fast": "PROFILE is 'fast'; it must be one of smoke, classroom, full",
+    "-p SEED many": "SEED is 'many'; it must be a whole number",
+    "-p SEDE 1": "no notebook of this run has a parameter SEDE",
+    "-p LAYERS [0.5]": "LAYERS is [0.5]; it must be a list of layer numbers",
+    "77": "no notebook begins with '77'",
+    "--update --profile smoke": "--update takes the classroom profile",
+}
+
+
+@pytest.mark.parametrize(("arguments", "line"), BAD_ARGUMENTS.items())
 def test_bad_arguments_are_one_line_before_anything_runs(
     workbook, tmp_path, arguments, line
 ):
-    done = workbook("run", *arguments)
+    done = workbook("run", *arguments.split())
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: {line}")
     assert len(done.stderr.splitlines()) == 1
@@ -320,9 +297,8 @@ def test_a_parameter_is_of_its_kind_and_a_path_of_the_callers_folder(
 ):
     from helpers.cli import _given
 
-    with pytest.raises(
-        WorkbookError, match=r"NAMES is 'a'; it must be a list, such as \[\]"
-    ):
+    line = r"NAMES is 'a'; it must be a list, such as \[\]"
+    with pytest.raises(WorkbookError, match=line):
         runner.plan("smoke", parameters={"NAMES": "a"})
     monkeypatch.chdir(books)
     assert _given("DATA_FILE", "mine.csv") == str(books / "mine.csv")
@@ -331,9 +307,7 @@ def test_a_parameter_is_of_its_kind_and_a_path_of_the_callers_folder(
 
 
 def without_network():
-    """What to put before a command so that it has none; nothing where that cannot be
-    done.
-    """
+    """What to put before a command so that it has none, where that can be done."""
     cut = ["unshare", "-rn"]
     can = shutil.which("unshare") and subprocess.run([*cut, "true"]).returncode == 0
     return cut if can else []
@@ -341,9 +315,7 @@ def without_network():
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """The whole workbook in `smoke`, with no network, from a checkout that is
-    read-only.
-    """
+    """The whole workbook in `smoke`, with no network, from a read-only checkout."""
     checkout = tmp_path_factory.mktemp("checkout") / "workbook"
     left_out = shutil.ignore_patterns(".venv", ".git", "build", "__pycache__")
     shutil.copytree(ROOT, checkout, ignore=left_out)
