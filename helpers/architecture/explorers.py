@@ -17,40 +17,39 @@ NO_LAYERS = (
 
 
 def layer_chooser(
-    ask: Callable[[Sequence[int], str], tuple],
-    chosen: Sequence[int],
+    ask: Callable[[Sequence[int], str], plots.Answers],
     n_layers: int,
+    chosen: Sequence[int],
     text: str,
 ) -> VBox:
     """One button per layer and a box for the sentence; `chosen` layers are on at first.
 
-    `ask(layers, text)` gives masked accuracies and guesses, as `plots.chosen_layers`
-    takes them; no guesses when there is no [MASK]. Children: the row of buttons, the
-    text box, the picture as HTML.
+    `ask(layers, text)` gives what `plots.chosen_layers` draws, without guesses when it
+    saw no [MASK]. Children: the row of buttons, the text box, the picture as HTML.
     """
     from ipywidgets import HBox, Layout, ToggleButton, VBox
 
-    wide, row = Layout(width="6em"), Layout(flex_flow="row wrap")
-    names = [f"layer {number}" for number in range(n_layers)]
-    buttons = [ToggleButton(description=name, layout=wide) for name in names]
-    for layer in chosen:
-        buttons[layer].value = True
+    buttons = [
+        ToggleButton(
+            number in chosen, description=f"layer {number}", layout=Layout(width="6em")
+        )
+        for number in range(n_layers)
+    ]
     sentence = text_box(text, "sentence")
 
     def draw() -> str:
         layers = [number for number, button in enumerate(buttons) if button.value]
         if not layers:
             return f"<p>{NO_LAYERS}</p>"
-        accuracy, guesses = ask(layers, sentence.value)
-        if not all(guesses.values()):
+        answers = ask(layers, sentence.value)
+        share, guesses = answers["this choice"]
+        if not guesses:
             return gap_advice(sentence.value)
-        drawing = plots.chosen_layers(
-            layers, n_layers, accuracy, guesses, sentence.value
-        )
-        *_, share = accuracy.values()
-        best = ", ".join(piece for piece, _ in [*guesses.values()][-1])
+        best = ", ".join(piece for piece, _ in guesses)
         said = f"layers {layers}: masked accuracy {share:.1%}, answers {best}"
+        drawing = plots.chosen_layers(layers, n_layers, answers, sentence.value)
         return picture(drawing, said)
 
     shown = follow((*buttons, sentence), draw)
-    return VBox([HBox(buttons, layout=row), sentence, shown])
+    row = HBox(buttons, layout=Layout(flex_flow="row wrap"))
+    return VBox([row, sentence, shown])

@@ -21,6 +21,8 @@ _KINDS = {
     "LayerNorm": GREY,
     "pooler": PURPLE,
 }
+# "all layers" and "this choice": masked accuracy in [0, 1], (piece, probability) pairs
+Answers = Mapping[str, tuple[float, Sequence[tuple[str, float]]]]
 _FAINT, _NORM = "#F2F2F2", "#BBBBBB"
 
 
@@ -239,28 +241,19 @@ def _squares(ax: Axes, row: int, layers: Sequence[int] | None, n_layers: int) ->
 
 
 def chosen_layers(
-    layers: Sequence[int],
-    n_layers: int,
-    accuracy: Mapping[str, float],
-    guesses: Mapping[str, Sequence[tuple[str, float]]],
-    text: str,
+    layers: Sequence[int], n_layers: int, answers: Answers, text: str
 ) -> Figure:
-    """What a choice of layers keeps of the masked accuracy, and its guesses in `text`.
-
-    `accuracy` maps two names, the whole model's first, to shares in [0, 1]; `guesses`
-    maps the same names to (piece, probability), best first.
-    """
+    """What a choice of layers keeps of the masked accuracy, and its guesses."""
     fig, (left, *rest) = figure(8, 3.4, ncols=3)
-    shares = [100 * share for share in accuracy.values()]
-    bars = left.barh(list(accuracy), shares, height=0.55, color=(SKY, BLUE))
+    shares = [100 * share for share, _ in answers.values()]
+    bars = left.barh(list(answers), shares, height=0.55, color=(SKY, BLUE))
     left.bar_label(bars, labels=[f"{share:.1f}%" for share in shares], padding=4)
     left.set(xlim=(0, 1.5 * max(1, *shares)), ylim=(1.6, -0.6))
     left.grid(visible=False)
     left.set_title("masked accuracy (%)", weight="normal", fontsize=11)
-    for ax, (name, ranked), colour in zip(
-        rest, guesses.items(), (SKY, BLUE), strict=True
-    ):
-        kit.guess_bars(ax, ranked, colour)
+    panels = zip(rest, answers.items(), (SKY, BLUE), strict=True)
+    for ax, (name, (_, guesses)), colour in panels:
+        kit.guess_bars(ax, guesses, colour)
         ax.set_title(f"[MASK], {name}", weight="normal", fontsize=11)
     for ax in (left, *rest):
         ax.locator_params(axis="x", nbins=3)

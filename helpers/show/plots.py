@@ -81,6 +81,6 @@ def guess_bars(axes, guesses, colour: str = BLUE) -> None:
     bars = axes.barh(range(len(pieces)), percent, height=0.65, color=colour)
     axes.bar_label(bars, labels=[f"{share:.1f}%" for share in percent], padding=4)
     axes.set_yticks(range(len(pieces)), list(map(drawable, pieces)), parse_math=False)
-    axes.set(xlim=(0, 1.3 * max(0.1, *percent)), xlabel="probability (%)")
+    axes.set(xlim=(0, 1.4 * max(0.1, *percent)), xlabel="probability (%)")
     axes.invert_yaxis()
     axes.grid(visible=False)
