@@ -21,7 +21,7 @@ from helpers.show.progress import Progress
 NOTEBOOK = ROOT / "notebooks" / "04_masked_language_modeling.ipynb"
 KINDS = ("a word in\none piece", "first piece of\na split word", "a later\npiece (##)")
 WHOLE = {"whole_word_mask": True, "mask_replace_prob": 1.0, "random_replace_prob": 0.0}
-PASSAGES, FEW = passages("classroom", "train")[:24], passages("smoke", "test")
+PASSAGES, FEW = passages("classroom", "train")[:12], passages("smoke", "test")
 
 
 def test_recorded_pieces_are_harder_when_the_whole_word_is_hidden(recorded):

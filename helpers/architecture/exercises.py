@@ -1,7 +1,5 @@
 """Exercises of notebook 02: the right answers and the likely mistakes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

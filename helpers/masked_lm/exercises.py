@@ -1,7 +1,5 @@
 """Exercises of notebook 04: the right answers and the likely mistakes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Checks of notebook 00's exercises."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """Exercises of notebook 01: the right answers, and the mistakes worth naming."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 
 from helpers.show.exercises import Exercise

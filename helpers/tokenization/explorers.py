@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from helpers.show.widgets import follow, table, text_box
 
 if TYPE_CHECKING:
-    from IPython.display import HTML
     from ipywidgets import VBox
     from transformers import PreTrainedTokenizerBase
 
@@ -25,13 +24,6 @@ def explorer(tokenizer: PreTrainedTokenizerBase, text: str) -> VBox:
     return VBox([box, follow([box], lambda: render(tokenizer, box.value))])
 
 
-def still(tokenizer: PreTrainedTokenizerBase, text: str) -> HTML:
-    """What the explorer shows for `text`, as a plain output."""
-    from IPython.display import HTML
-
-    return HTML(render(tokenizer, text))
-
-
 def render(tokenizer: PreTrainedTokenizerBase, text: str, limit: int = 60) -> str:
     """HTML: the text with its pieces coloured, then a table of at most `limit` pieces.
 
@@ -42,7 +34,7 @@ def render(tokenizer: PreTrainedTokenizerBase, text: str, limit: int = 60) -> st
     pieces, rows = tokenizer.convert_ids_to_tokens(ids), []
     for row, (start, end) in enumerate(offsets[:limit]):
         piece = _tinted(row, html.escape(pieces[row])) if end > start else pieces[row]
-        covered = f"<code>{_visible(text[start:end])}</code>"
+        covered = f"<code>{visible(text[start:end])}</code>"
         rows.append((row, piece, ids[row], f"{start}:{end}", covered))
     more = f"<p>and {len(ids) - limit:,} more</p>" if len(ids) > limit else ""
     return (
@@ -59,10 +51,10 @@ def _coloured(text: str, offsets: list[tuple[int, int]]) -> str:
         if end <= done:  # a special token, or one more piece of the same character
             continue
         start = max(start, done)
-        piece = _tinted(row, _visible(text[start:end]))
-        parts += [_visible(text[done:start]), piece]
+        piece = _tinted(row, visible(text[start:end]))
+        parts += [visible(text[done:start]), piece]
         done = end
-    shown = "".join([*parts, _visible(text[done:])])
+    shown = "".join([*parts, visible(text[done:])])
     return f"<p style='font-size:1.15em;white-space:pre-wrap'>{shown}</p>"
 
 
@@ -71,15 +63,8 @@ def _tinted(row: int, piece: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Characters that a page cannot show, written out.
-
-    >>> visible("a\x00b")
-    'a\\x00b'
-    """
-    return "".join(
+    """`text` as HTML, with the characters that a page cannot show written out."""
+    shown = (
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
-
-
-def _visible(text: str) -> str:
-    return html.escape(visible(text))
+    return html.escape("".join(shown))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from helpers.show.plots import BLUE, ORANGE, RED, figure
 
 if TYPE_CHECKING:
@@ -26,18 +28,14 @@ def pieces_per_word(
     numbers = sorted(counts)
     shares = [100 * counts[n] / sum(counts.values()) for n in numbers]
     colours = [BLUE] + [ORANGE] * (len(numbers) - 1)
-    axes.barh([str(n) for n in numbers], shares, color=colours)
-    for row, (number, share) in enumerate(zip(numbers, shares, strict=True)):
-        said = f"{share:.1f}%" if share >= 0.05 else "under 0.1%"
-        words = f"{said}  {', '.join(examples.get(number, ()))}"
-        inside = {"xytext": (-6, 0), "ha": "right", "color": "white"}
-        beside = {"xytext": (6, 0), "ha": "left", "color": "black"}
-        look = inside if share > 50 else beside
-        axes.annotate(
-            words, (share, row), textcoords="offset points", va="center", **look
-        )
+    bars = axes.barh([str(n) for n in numbers], shares, color=colours)
+    said = [f"{share:.1f}%" if share >= 0.05 else "under 0.1%" for share in shares]
+    words = [", ".join(examples[n]) for n in numbers]
+    labels = [f"{part}  {few}" for part, few in zip(said, words, strict=True)]
+    axes.bar_label(bars, labels=labels, padding=6)
     axes.invert_yaxis()
-    axes.set(xlabel="share of the running words (%)", ylabel="pieces", xlim=(0, 100))
+    axes.set(xlabel="share of the running words (%)", ylabel="pieces", xlim=(0, 140))
+    axes.set_xticks(range(0, 101, 20))
     axes.set_title(f"{shares[0]:.0f} of 100 words are one piece")
     axes.grid(visible=False, axis="y")
     return drawing
@@ -100,16 +98,14 @@ def windows(spans: Rows, length: int) -> Figure:
     `spans`: start and end of each window, in characters.
     """
     drawing, axes = figure(8, min(7, 0.95 + 0.24 * len(spans)))
-    reached, names = 0, ("read for the first time", "read again (the stride)")
-    for row, (start, end) in enumerate(spans):
-        label = names[0] if row == 0 else None
-        axes.barh(row, end - start, 0.7, start, color=BLUE, label=label)
-        if start < reached:
-            label = names[1] if row == 1 else None
-            axes.barh(row, reached - start, 0.7, start, color=ORANGE, label=label)
-        reached = max(reached, end)
+    starts, ends = np.array(spans).T  # (windows,) each
+    reached = np.maximum.accumulate([0, *ends[:-1]])  # by the windows before
+    again, names = np.maximum(reached - starts, 0), range(1, len(spans) + 1)
+    first = {"label": "read for the first time", "color": BLUE}
+    axes.barh(names, ends - starts, 0.7, starts, **first)
+    axes.barh(names, again, 0.7, starts, label="read again (the stride)", color=ORANGE)
     axes.set(xlabel="character of the text", ylabel="window", xlim=(0, length))
-    axes.set_yticks(range(len(spans)), [str(row + 1) for row in range(len(spans))])
+    axes.set_yticks(names)
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.legend()
