@@ -95,7 +95,7 @@ def gap_advice(text: str) -> str:
             "The text was cut: the model reads 512 tokens at most, and there is a "
             "[MASK] behind them."
         )
-    shown = text if len(text) <= 200 else text[:200] + "..."
+    shown = text if len(text) <= 80 else text[:80] + "..."
     return f"<p>{line} You wrote: <q>{html.escape(shown)}</q></p>"
 
 
