@@ -124,3 +124,38 @@ def workbook(tmp_path, monkeypatch):
 def title_of(ax) -> str:
     """The title of a matplotlib axes; the style sheet puts it on the left."""
     return ax.get_title(loc="left") or ax.get_title()
+
+
+@pytest.fixture(scope="module")
+def own(request):
+    """Takes a function out of the cells of a test module's `NOTEBOOK`.
+
+    `own("tokenize", words=words)`: the names are what its body finds.
+    """
+    import ast
+
+    import nbformat
+
+    cells = nbformat.read(request.module.NOTEBOOK, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    defined = {getattr(node, "name", ""): node for node in ast.parse(code).body}
+
+    def take(name: str, **names: object):
+        module = ast.Module([defined[name]], [])
+        exec(compile(module, request.module.NOTEBOOK, "exec"), names)
+        return names[name]
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def tiny_masked_lm():
+    """A masked language model of four tiny layers with the real vocabulary."""
+    import torch
+    from transformers import DistilBertConfig, DistilBertForMaskedLM
+
+    torch.manual_seed(0)
+    config = DistilBertConfig(n_layers=4, dim=32, n_heads=4, hidden_dim=64)
+    model = DistilBertForMaskedLM(config).eval()
+    model.load_state_dict({name: 5 * t for name, t in model.state_dict().items()})
+    return model

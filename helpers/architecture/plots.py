@@ -1,28 +1,16 @@
-"""Pictures for `02_architecture`: where the parameters sit, one block, and layers taken
-out.
-"""
+"""Pictures of notebook 02: where the parameters sit, one block, layers taken out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from helpers.show.plots import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    RED,
-    SKY,
-    drawable,
-    figure,
-)
+from helpers.show import plots as kit
+from helpers.show.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import Formatter
 
 # colours of the kinds of part, in the order of the legend
 _KINDS = {
@@ -33,97 +21,64 @@ _KINDS = {
     "LayerNorm": GREY,
     "pooler": PURPLE,
 }
-_FAINT = "#F2F2F2"
-
-
-def _kind(part: str) -> str:
-    for kind in _KINDS:
-        if part.endswith(kind):
-            return kind
-    return "other embeddings"
+# "all layers" and "this choice": masked accuracy in [0, 1], (piece, probability) pairs
+Answers = Mapping[str, tuple[float, Sequence[tuple[str, float]]]]
+_FAINT, _NORM = "#F2F2F2", "#BBBBBB"
 
 
 def parameter_bars(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
     """One stacked bar per model, a segment per part, in millions of parameters.
 
-    `counts` maps a model's name to {part: parameters}; a part of a layer is named like
-    "layer 3 attention", the others "word embeddings", "pooler" and so on.
+    `counts` maps a model's name to {part: parameters}; a part is named like "layer 3
+    attention", "word embeddings" or "pooler".
     """
     fig, ax = figure(8, 1.5 + 0.8 * len(counts))
+    handles, longest = {}, 0.0
     for row, parts in enumerate(counts.values()):
-        _stack(ax, row, parts)
-    longest = max(sum(parts.values()) for parts in counts.values()) / 1e6
-    ax.set(
-        xlim=(0, longest * 1.12),
-        ylim=(len(counts) - 0.35, -0.6),
-        yticks=range(len(counts)),
-        yticklabels=list(counts),
-        xlabel="parameters (millions)",
-    )
+        left = 0.0
+        for part, count in parts.items():
+            kind = next(filter(part.endswith, _KINDS), "other embeddings")
+            look = {"color": _KINDS[kind], "edgecolor": "white", "linewidth": 0.4}
+            handles[kind] = ax.barh(row, count / 1e6, left=left, label=kind, **look)
+            left += count / 1e6
+        words = parts["word embeddings"] / 1e6
+        text = f"{words:.1f} M\nwords"
+        ax.text(words / 2, row, text, ha="center", va="center", color="white")
+        ax.text(left * 1.005, row, f" {left:.1f} M", va="center", weight="bold")
+        longest = max(longest, left)
+    ax.set(xlim=(0, longest * 1.12), ylim=(len(counts) - 0.35, -0.6))
+    ax.set_yticks(range(len(counts)), list(counts))
+    ax.set_xlabel("parameters (millions)")
     ax.set_title(title)
     ax.grid(visible=False)
-    used = [
-        kind
-        for kind in _KINDS
-        if any(_kind(p) == kind for c in counts.values() for p in c)
-    ]
-    handles = [ax.barh(0, 0, color=_KINDS[kind], label=kind) for kind in used]
-    fig.legend(
-        handles=handles, loc="outside lower center", ncols=len(used), columnspacing=1.0
-    )
+    used = [handles[kind] for kind in _KINDS if kind in handles]
+    place = {"loc": "outside lower center", "ncols": len(used), "columnspacing": 1.0}
+    fig.legend(handles=used, **place)
     return fig
 
 
-def _stack(ax: Axes, row: int, parts: Mapping[str, int]) -> None:
-    left, words = 0.0, 0.0
-    for part, count in parts.items():
-        width, kind = count / 1e6, _kind(part)
-        ax.barh(
-            row, width, left=left, color=_KINDS[kind], edgecolor="white", linewidth=0.4
-        )
-        words = words + width if kind == "word embeddings" else words
-        left += width
-    ax.text(
-        words / 2, row, f"{words:.1f} M\nwords", ha="center", va="center", color="white"
-    )
-    ax.text(left * 1.005, row, f" {left:.1f} M", ha="left", va="center", weight="bold")
-
-
 def stacks(bert_layers: int, kept: Sequence[int]) -> Figure:
-    """BERT and DistilBERT side by side; what is taken away is drawn as a dashed
-    outline.
+    """BERT and DistilBERT side by side; what is taken away is a dashed outline.
 
     `kept` names the BERT layers that DistilBERT starts from.
     """
     fig, ax = figure(8, 1.8 + 0.36 * bert_layers)
-    for left, keep, name in (
-        (0.0, range(bert_layers), "BERT"),
-        (5.4, kept, "DistilBERT"),
-    ):
+    numbers = {layer: new for new, layer in enumerate(kept)}
+    for left, name in ((0.0, "BERT"), (5.4, "DistilBERT")):
         full = name == "BERT"
         for slot, part in enumerate(("word", "position", "token type")):
-            here = full or part != "token type"
-            _box(
-                ax, left + slot * 1.35, 0, 1.25, part, BLUE if slot == 0 else SKY, here
-            )
+            colour, here = (BLUE, SKY, SKY)[slot], full or slot < 2
+            _part(ax, left + slot * 1.35, 0, 1.25, part, colour, here)
         for layer in range(bert_layers):
-            label = (
-                f"layer {layer}"
-                if full
-                else f"layer {_index(keep, layer)} (from {layer})"
-            )
-            _box(ax, left, layer + 1.3, 3.95, label, ORANGE, layer in keep)
-        _box(ax, left, bert_layers + 1.6, 3.95, "pooler", PURPLE, full)
-        ax.text(
-            left + 1.97,
-            bert_layers + 3.0,
-            name,
-            ha="center",
-            weight="bold",
-            fontsize=13,
-        )
-    for layer in kept:
-        _arrow(ax, (4.0, layer + 1.7), (5.35, layer + 1.7))
+            here = full or layer in numbers
+            label = f"layer {layer}" if full or not here else f"layer {numbers[layer]}"
+            label += f" (from {layer})" if here and not full else ""
+            _part(ax, left, layer + 1.3, 3.95, label, ORANGE, here)
+            if here and not full:
+                _arrow(ax, (4.0, layer + 1.7), (5.35, layer + 1.7))
+        _part(ax, left, bert_layers + 1.6, 3.95, "pooler", PURPLE, full)
+        look = {"ha": "center", "weight": "bold", "fontsize": 13}
+        ax.text(left + 1.97, bert_layers + 3.0, name, **look)
     ax.text(-0.1, -0.55, "embeddings (added up)", color="#444444", fontsize=10)
     ax.set(xlim=(-0.2, 9.55), ylim=(-0.8, bert_layers + 3.7))
     ax.set_title("What DistilBERT takes away: dashed boxes are gone")
@@ -131,43 +86,19 @@ def stacks(bert_layers: int, kept: Sequence[int]) -> Figure:
     return fig
 
 
-def _index(kept: Sequence[int], layer: int) -> int | str:
-    return list(kept).index(layer) if layer in kept else "gone"
+def _part(ax: Axes, x, y, width, words: str, colour: str, here: bool) -> None:
+    if here:
+        look = {"facecolor": colour, "edgecolor": colour}
+        paint = "white" if colour == BLUE else "black"
+    else:
+        look = {"facecolor": "none", "edgecolor": GREY, "linestyle": "--"}
+        words, paint = ("gone" if words.startswith("layer") else words), GREY
+    kit.box(ax, (x, y), width, 0.8, words, size=10, paint=paint, **look)
 
 
-def _box(
-    ax: Axes, x: float, y: float, width: float, text: str, colour: str, here: bool
-) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    style = {"facecolor": colour, "edgecolor": colour} if here else {}
-    gone = {"facecolor": "none", "edgecolor": GREY, "linestyle": "--"}
-    shape = "round,pad=0,rounding_size=0.12"
-    ax.add_patch(FancyBboxPatch((x, y), width, 0.8, boxstyle=shape, **(style or gone)))
-    words = (
-        text.replace("layer gone ", "")
-        if here
-        else text.split(" (")[0].replace("layer ", "")
-    )
-    dark = colour in (BLUE,)
-    paint = ("white" if dark else "black") if here else GREY
-    ax.text(
-        x + width / 2,
-        y + 0.38,
-        words,
-        ha="center",
-        va="center",
-        color=paint,
-        fontsize=10,
-    )
-
-
-def _arrow(
-    ax: Axes, start: tuple, end: tuple, bend: float = 0.0, colour: str = "#444444"
-) -> None:
+def _arrow(ax: Axes, start, end, bend: float = 0.0, colour: str = "#444444") -> None:
     style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.3}
-    style["connectionstyle"] = f"arc3,rad={bend}" if bend else None
-    style = {name: value for name, value in style.items() if value}
+    style["connectionstyle"] = f"arc3,rad={bend}"
     ax.annotate("", xy=end, xytext=start, arrowprops=style)
 
 
@@ -178,6 +109,7 @@ def block_diagram(length: int, heads: int, dim: int, hidden_dim: int) -> Figure:
     residual connections. B is 1.
     """
     each, rows = dim // heads, f"(1, {length}, {dim})"
+    wide = f"(1, {length}, {hidden_dim})"
     cut = f"(1, {heads}, {length}, {each})"
     square = f"(1, {heads}, {length}, {length})"
     attention = [
@@ -189,15 +121,15 @@ def block_diagram(length: int, heads: int, dim: int, hidden_dim: int) -> Figure:
         ("context = weights · v", cut, ORANGE),
         ("join heads, out_lin", rows, ORANGE),
         ("add x", rows, _FAINT),
-        ("sa_layer_norm gives a", rows, "#BBBBBB"),
+        ("sa_layer_norm gives a", rows, _NORM),
     ]
     feed_forward = [
         ("a, from the left", rows, _FAINT),
-        ("ffn.lin1", f"(1, {length}, {hidden_dim})", GREEN),
-        ("GELU", f"(1, {length}, {hidden_dim})", GREEN),
+        ("ffn.lin1", wide, GREEN),
+        ("GELU", wide, GREEN),
         ("ffn.lin2", rows, GREEN),
         ("add a", rows, _FAINT),
-        ("output_layer_norm", rows, "#BBBBBB"),
+        ("output_layer_norm", rows, _NORM),
     ]
     fig, ax = figure(8, 5.2)
     _column(ax, 0.7, attention, "attention: tokens look at each other")
@@ -207,44 +139,31 @@ def block_diagram(length: int, heads: int, dim: int, hidden_dim: int) -> Figure:
     return fig
 
 
-def _column(
-    ax: Axes, left: float, steps: Sequence[tuple[str, str, str]], title: str
-) -> None:
-    """Boxes from top to bottom; the residual runs from the first to the one called
-    "add".
-    """
-    from matplotlib.patches import FancyBboxPatch
-
+def _column(ax: Axes, left: float, steps: Sequence[tuple], title: str) -> None:
+    """Boxes from top to bottom; the residual runs from the first to the "add"."""
     ax.text(left, 0.75, title, weight="bold", fontsize=11)
-    shape = "round,pad=0,rounding_size=0.15"
     for row, (name, shapes, colour) in enumerate(steps):
-        top = -row * 1.15
-        patch = FancyBboxPatch(
-            (left, top - 0.4), 3.0, 0.8, boxstyle=shape, fc=colour, ec="#666666"
-        )
-        ax.add_patch(patch)
-        ax.text(left + 1.5, top, name, ha="center", va="center", fontsize=9.5)
-        ax.text(left + 3.1, top, shapes, va="center", fontsize=8, family="monospace")
+        y = -row * 1.15
+        look = {"facecolor": colour, "edgecolor": "#666666"}
+        kit.box(ax, (left, y - 0.4), 3.0, 0.8, name, **look)
+        ax.text(left + 3.1, y, shapes, va="center", fontsize=8, family="monospace")
         if row:
-            _arrow(ax, (left + 1.5, top + 0.75), (left + 1.5, top + 0.4))
+            _arrow(ax, (left + 1.5, y + 0.75), (left + 1.5, y + 0.4))
         if name.startswith("add"):
-            _arrow(ax, (left, 0), (left, top), bend=0.25, colour=RED)
+            _arrow(ax, (left, 0), (left, y), bend=0.25, colour=RED)
 
 
 def attention_maps(
     maps: Mapping[str, Sequence[Sequence[float]]], tokens: Sequence[str]
 ) -> Figure:
-    """Attention weights (S, S) side by side on one colour scale; rows look at
-    columns.
-    """
+    """Attention weights (S, S) side by side, on one scale; rows look at columns."""
     fig, axes = figure(8, 4.3, ncols=len(maps), squeeze=False, sharey=True)
     highest = max(max(map(max, weights)) for weights in maps.values())
     for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
         image = ax.imshow(weights, cmap="Blues", vmin=0, vmax=highest)
         ax.set_xticks(range(len(tokens)), tokens, rotation=90)
         ax.set_yticks(range(len(tokens)), tokens)
-        ax.set_title(title)
-        ax.set_xlabel("is looked at")
+        ax.set(title=title, xlabel="is looked at")
         ax.grid(visible=False)
     axes[0][0].set_ylabel("looks")
     fig.colorbar(image, ax=axes[0].tolist(), label="attention weight", shrink=0.8)
@@ -254,8 +173,7 @@ def attention_maps(
 def layer_differences(
     differences: Mapping[str, Sequence[float]], step: float
 ) -> Figure:
-    """Largest absolute difference of hidden states after the embeddings and after each
-    layer.
+    """Largest difference of hidden states after the embeddings and after each layer.
 
     `differences` maps a way of moving the weights to one number per hidden state;
     `step`, what one rounding amounts to, is drawn as a line.
@@ -265,19 +183,11 @@ def layer_differences(
     for (name, values), (colour, mark) in zip(differences.items(), looks, strict=False):
         ax.plot(values, marker=mark, color=colour, label=name)
     ax.axhline(step, color=GREY, linestyle="--", linewidth=1.2)
-    ax.text(
-        0.1,
-        step / 1.5,
-        f"one rounding: {step:.0e}",
-        color="#555555",
-        fontsize=10,
-        va="top",
-    )
-    steps = len(next(iter(differences.values())))
-    ax.set_xticks(
-        range(steps), ["embed-\ndings", *(f"layer\n{i}" for i in range(steps - 1))]
-    )
-    highest = max(max(values) for values in differences.values())
+    look = {"color": "#555555", "fontsize": 10, "va": "top"}
+    ax.text(0.1, step / 1.5, f"one rounding: {step:.0e}", **look)
+    layers = [f"layer\n{number}" for number in range(len(values) - 1)]
+    ax.set_xticks(range(len(values)), ["embed-\ndings", *layers])
+    highest = max(map(max, differences.values()))
     ax.set(yscale="log", ylabel="largest |difference|", ylim=(step / 30, highest * 5))
     ax.set_title("Hidden states of BERT against DistilBERT")
     fig.legend(loc="outside lower center", ncols=len(differences))
@@ -288,7 +198,7 @@ def layer_choices(
     rows: Mapping[str, tuple[Sequence[int] | None, float]],
     n_layers: int,
     targets: int,
-    floor: tuple[str, float] | None = None,
+    floor: tuple[str, float],
     title: str = "Masked accuracy without any training",
 ) -> Figure:
     """Which layers were kept (squares) and what was left of the masked accuracy (bars).
@@ -297,90 +207,58 @@ def layer_choices(
     thin lines are two standard errors for `targets` hidden tokens; `floor` is a named
     accuracy to beat.
     """
-    fig, (grid, bars) = figure(
-        8, 1.4 + 0.42 * len(rows), ncols=2, sharey=True, width_ratios=(1.1, 2)
-    )
-    reach = 0.01
+    size, widths = (8, 1.4 + 0.42 * len(rows)), (1.1, 2)
+    fig, (grid, bars) = figure(*size, ncols=2, sharey=True, width_ratios=widths)
     for row, (layers, accuracy) in enumerate(rows.values()):
         _squares(grid, row, layers, n_layers)
-        error = 2 * (accuracy * (1 - accuracy) / targets) ** 0.5
-        bars.barh(row, accuracy, height=0.62, color=BLUE if row == 0 else SKY)
-        bars.plot(
-            [max(accuracy - error, 0), accuracy + error],
-            [row, row],
-            color="#333333",
-            lw=1,
-        )
-        bars.text(accuracy + error, row, f"  {accuracy:.1%}", va="center", fontsize=10)
-        reach = max(reach, accuracy + error)
+        error = 200 * (accuracy * (1 - accuracy) / targets) ** 0.5
+        colour, share = BLUE if row == 0 else SKY, 100 * accuracy
+        bars.barh(row, share, height=0.62, color=colour)
+        low, high = max(share - error, 0), share + error
+        bars.plot([low, high], [row, row], color="#333333", lw=1)
+        bars.text(high, row, f"  {share:.1f}%", va="center", fontsize=10)
     grid.set(ylim=(len(rows) - 0.4, -0.6), xlim=(-0.6, n_layers - 0.4), aspect="auto")
     grid.set_yticks(range(len(rows)), list(rows))
     grid.set_xticks(range(n_layers))
     grid.set_xlabel("layer kept")
     grid.grid(visible=False)
-    if floor:
-        bars.axvline(floor[1], color=RED, linestyle="--", linewidth=1.3)
-        fig.supxlabel(f"dashed: {floor[0]}, {floor[1]:.1%}", fontsize=10, color=RED)
-    bars.set(xlim=(0, reach * 1.2), xlabel="hidden tokens put first")
-    bars.xaxis.set_major_formatter(_percent(0))
+    bars.axvline(100 * floor[1], color=RED, linestyle="--", linewidth=1.3)
+    fig.supxlabel(f"dashed: {floor[0]}, {floor[1]:.1%}", fontsize=10, color=RED)
+    bars.set(xlim=(0, bars.get_xlim()[1] * 1.15), xlabel="hidden tokens put first (%)")
     bars.grid(visible=True, axis="x")
     fig.suptitle(title, weight="bold", fontsize=12)
     return fig
 
 
-def _percent(decimals: int | None = None) -> Formatter:
-    from matplotlib.ticker import PercentFormatter
-
-    return PercentFormatter(xmax=1, decimals=decimals)
-
-
 def _squares(ax: Axes, row: int, layers: Sequence[int] | None, n_layers: int) -> None:
     if layers is None:
-        ax.text(
-            (n_layers - 1) / 2, row, "half of them, untrained", ha="center", va="center"
-        )
+        words, middle = "half of them, untrained", (n_layers - 1) / 2
+        ax.text(middle, row, words, ha="center", va="center")
         return
     for layer in range(n_layers):
-        kept = layer in layers
-        edge = BLUE if kept else "#BBBBBB"
-        ax.plot(layer, row, "s", ms=9, mfc=BLUE if kept else "white", mec=edge, mew=1)
+        face, edge = (BLUE, BLUE) if layer in layers else ("white", "#BBBBBB")
+        ax.plot(layer, row, "s", ms=9, mfc=face, mec=edge, mew=1)
 
 
 def chosen_layers(
-    layers: Sequence[int],
-    n_layers: int,
-    accuracy: Mapping[str, float],
-    answers: Mapping[str, Sequence[tuple[str, float]]],
-    text: str,
+    layers: Sequence[int], n_layers: int, answers: Answers, text: str
 ) -> Figure:
-    """One choice of layers: what it keeps of the masked accuracy, and its top answers
-    to `text`.
-
-    `accuracy` maps two names, the whole model's first, to shares in [0, 1]; `answers`
-    maps the same names to (piece, probability), best first.
-    """
+    """What a choice of layers keeps of the masked accuracy, and its guesses."""
     fig, (left, *rest) = figure(8, 3.4, ncols=3)
-    left.barh(list(accuracy), list(accuracy.values()), height=0.55, color=(SKY, BLUE))
-    for row, value in enumerate(accuracy.values()):
-        left.text(value, row, f" {value:.1%}", va="center")
-    left.set(xlim=(0, max(0.01, *accuracy.values()) * 1.5), ylim=(1.6, -0.6))
-    left.set_title("masked accuracy", weight="normal", fontsize=11)
-    for ax, (name, ranked), colour in zip(
-        rest, answers.items(), (SKY, BLUE), strict=True
-    ):
-        pieces, chances = zip(*ranked, strict=True)
-        ax.barh(range(len(pieces)), chances, height=0.6, color=colour)
-        ax.set_yticks(range(len(pieces)), list(map(drawable, pieces)), parse_math=False)
-        for row, chance in enumerate(chances):
-            ax.text(chance, row, f" {chance:.1%}", va="center", fontsize=10)
-        ax.set(xlim=(0, max(chances) * 1.5), ylim=(len(pieces) - 0.4, -0.6))
+    shares = [100 * share for share, _ in answers.values()]
+    bars = left.barh(list(answers), shares, height=0.55, color=(SKY, BLUE))
+    left.bar_label(bars, labels=[f"{share:.1f}%" for share in shares], padding=4)
+    left.set(xlim=(0, 1.5 * max(1, *shares)), ylim=(1.6, -0.6))
+    left.grid(visible=False)
+    left.set_title("masked accuracy (%)", weight="normal", fontsize=11)
+    panels = zip(rest, answers.items(), (SKY, BLUE), strict=True)
+    for ax, (name, (_, guesses)), colour in panels:
+        kit.guess_bars(ax, guesses, colour)
         ax.set_title(f"[MASK], {name}", weight="normal", fontsize=11)
     for ax in (left, *rest):
-        ax.xaxis.set_major_formatter(_percent())
         ax.locator_params(axis="x", nbins=3)
-        ax.grid(visible=False)
     shown = text if len(text) <= 70 else text[:67] + "..."
     kept = f"Layers kept: {', '.join(map(str, layers))} ({len(layers)} of {n_layers})"
     fig.suptitle(kept, weight="bold", fontsize=12)
-    fig.supxlabel(drawable(shown), fontsize=11, style="italic", parse_math=False)
+    fig.supxlabel(kit.drawable(shown), fontsize=11, style="italic", parse_math=False)
     return fig

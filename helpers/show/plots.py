@@ -43,3 +43,31 @@ def drawable(word: str) -> str:
 
     has = get_font(findfont(FontProperties())).get_char_index
     return "".join(c if has(ord(c)) else f"U+{ord(c):04X}" for c in word)
+
+
+def box(axes, corner, width, height, words, size=9.5, paint="black", **look) -> None:
+    """A rounded box with `words` in its middle; `corner` is its lower left one.
+
+    `look` goes to the patch: `facecolor`, `edgecolor`, `linestyle` and so on.
+    """
+    from matplotlib.patches import FancyBboxPatch
+
+    shape = "round,pad=0,rounding_size=0.12"
+    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=shape, **look))
+    middle = (corner[0] + width / 2, corner[1] + height / 2)
+    axes.text(*middle, words, ha="center", va="center", fontsize=size, color=paint)
+
+
+def guess_bars(axes, guesses, colour: str = BLUE) -> None:
+    """The likeliest pieces for one gap as horizontal bars, the first on top.
+
+    `guesses`: (piece, probability from 0 to 1), the likeliest first.
+    """
+    pieces, shares = zip(*guesses, strict=True)
+    percent = [100 * share for share in shares]
+    bars = axes.barh(range(len(pieces)), percent, height=0.65, color=colour)
+    axes.bar_label(bars, labels=[f"{share:.1f}%" for share in percent], padding=4)
+    axes.set_yticks(range(len(pieces)), list(map(drawable, pieces)), parse_math=False)
+    axes.set(xlim=(0, 1.4 * max(0.1, *percent)), xlabel="probability (%)")
+    axes.invert_yaxis()
+    axes.grid(visible=False)

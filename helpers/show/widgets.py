@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,3 +67,41 @@ def follow(controls: Sequence[Any], draw: Callable[[], str]) -> HTML:
         control.observe(update, names="value")
     update()
     return area
+
+
+def text_box(text: str, description: str = "text") -> Any:
+    """A wide box to type in; it speaks up on Enter, or when it is left."""
+    import ipywidgets
+
+    wide = ipywidgets.Layout(width="95%")
+    return ipywidgets.Text(
+        value=text, description=description, continuous_update=False, layout=wide
+    )
+
+
+def gap_advice(text: str) -> str:
+    """A friendly line, as HTML, on a `text` in which a model saw no [MASK]."""
+    line = (
+        "There is no [MASK] in this text. Write [MASK] where a word is to be guessed."
+    )
+    if re.search(r"[\[<(]\s*mask\s*[\])>]", text, re.IGNORECASE):
+        line = "That is not the token: write [MASK], in capitals, no spaces."
+    if "[MASK]" in text:
+        line = (
+            "The text was cut: the model reads 512 tokens at most, and there is a "
+            "[MASK] behind them."
+        )
+    shown = text if len(text) <= 80 else text[:80] + "..."
+    return f"<p>{line} You wrote: <q>{html.escape(shown)}</q></p>"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A left-aligned HTML table; what stands in its cells is HTML already."""
+
+    def line(tag: str, cells: Sequence[object]) -> str:
+        style = "padding:.15em .7em;text-align:left"
+        return "".join(f"<{tag} style='{style}'>{cell}</{tag}>" for cell in cells)
+
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    head = f"<thead><tr>{line('th', columns)}</tr></thead>"
+    return f"<table>{head}<tbody>{body}</tbody></table>"

@@ -1,145 +1,75 @@
-"""Pictures of notebook 00: the family of heads, words and their probabilities, scores
-by token.
-"""
+"""Pictures of notebook 00."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from helpers.show.plots import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    RED,
-    SKY,
-    drawable,
-    figure,
-)
+import numpy as np
+
+from helpers.show import plots as kit
+from helpers.show.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, figure
 
 if TYPE_CHECKING:
-    from IPython.display import HTML
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NO_MASK = "There is no [MASK] in this text: put one where a word is missing."
 
 
-def table(rows: Sequence[Mapping[str, object]]) -> HTML:
-    """One HTML table, a row per mapping, a column per key of the first; everything
-    escaped.
-    """
-    from IPython.display import HTML
-
-    def line(tag: str, cells: Sequence[object]) -> str:
-        style = "style='text-align:left'"
-        filled = "".join(
-            f"<{tag} {style}>{html.escape(str(cell))}</{tag}>" for cell in cells
-        )
-        return f"<tr>{filled}</tr>"
-
-    body = "".join(line("td", list(row.values())) for row in rows)
-    return HTML(f"<table>{line('th', list(rows[0]))}{body}</table>")
-
-
 def family(
     dim: int, layers: int, outputs: Sequence[tuple[str, str, str, str]]
 ) -> Figure:
-    """One encoder and what can sit on it, as boxes and arrows.
+    """One encoder, `dim` wide and `layers` deep, and what can sit on it.
 
-    `dim`, `layers`: the encoder's width and depth. `outputs`: (class, its own layers,
-    output shape, meaning), drawn from top to bottom.
+    `outputs`: (class, its own layers, output shape, meaning), from top to bottom.
     """
-    drawing, axes = figure(9.6, 0.86 * len(outputs) + 0.6)
     rows = len(outputs)
+    drawing, axes = figure(9.6, 0.86 * rows + 0.6)
     axes.set(xlim=(0, 100), ylim=(-0.6, rows + 0.15))
     axes.axis("off")
-    middle = (rows - 1) / 2
-    inside = (
-        "input_ids\n(B, S)",
-        "embeddings",
-        f"{layers} layers",
-        f"hidden states\n(B, S, {dim})",
-    )
-    _box(axes, 0, middle, 17, rows - 0.24, BLUE, "\n\n↓\n\n".join(inside))
-    colours = (GREY, PURPLE, RED, ORANGE, GREEN, SKY)
+    depth, states = f"{layers} layers", f"hidden states\n(B, S, {dim})"
+    inside = "\n\n↓\n\n".join(("input_ids\n(B, S)", "embeddings", depth, states))
+    _box(axes, 0, -0.38, 17, rows - 0.24, BLUE, inside)
+    colours, arrow = (GREY, PURPLE, RED, ORANGE, GREEN, SKY), {"arrowstyle": "->"}
     for row, (name, own, shape, meaning) in enumerate(outputs):
-        y, colour = rows - 1 - row, colours[row % len(colours)]
-        axes.annotate(
-            "", (23.5, y), (17.4, y), arrowprops={"arrowstyle": "->", "color": GREY}
-        )
-        _box(axes, 24, y, 33, 0.76, colour, f"{name}\n{own}")
-        axes.annotate(
-            "", (62.5, y), (57.4, y), arrowprops={"arrowstyle": "->", "color": GREY}
-        )
+        y = rows - 1 - row
+        for start, end in ((17.4, 23.5), (57.4, 62.5)):
+            axes.annotate("", (end, y), (start, y), arrowprops=arrow | {"color": GREY})
+        _box(axes, 24, y - 0.38, 33, 0.76, colours[row % 6], f"{name}\n{own}")
         axes.text(63.5, y + 0.17, shape, va="center", fontsize=10.5, family="monospace")
         axes.text(63.5, y - 0.19, meaning, va="center", fontsize=9, color="#444444")
-    for x, title in (
-        (0, "the encoder, shared"),
-        (24, "class and its own layers"),
-        (63.5, "what comes out"),
-    ):
+    titles = ("the encoder, shared", "class and its own layers", "what comes out")
+    for x, title in zip((0, 24, 63.5), titles, strict=True):
         axes.text(x, rows - 0.22, title, fontsize=9.5, color="#444444", style="italic")
     return drawing
 
 
-def _box(
-    axes, x: float, y: float, width: float, height: float, colour: str, words: str
-) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    corner = (x, y - height / 2)
+def _box(axes: Axes, x, y, width, height, colour: str, words: str) -> None:
     look = {"facecolor": (colour, 0.18), "edgecolor": colour, "linewidth": 1.4}
-    style = "round,pad=0,rounding_size=0.12"
-    axes.add_patch(
-        FancyBboxPatch(corner, width, height, boxstyle=style, mutation_aspect=1, **look)
-    )
-    axes.text(x + width / 2, y, words, ha="center", va="center", fontsize=9.5)
+    kit.box(axes, (x, y), width, height, words, **look)
 
 
 def top_words(answers: Sequence[tuple[str, float]]) -> Figure:
-    """Bars of the likeliest words for a [MASK], the likeliest on top.
-
-    `answers`: (word, probability from 0 to 1); without any, a line says that there is
-    no [MASK].
-    """
+    """(word, probability in [0, 1]) as bars, best first; without any, a line."""
     drawing, axes = figure(8.0, 0.9 + 0.34 * max(len(answers), 2))
-    if not answers:
+    if answers:
+        kit.guess_bars(axes, answers)
+        axes.set_title(f"The {len(answers)} likeliest words for [MASK]")
+    else:
         axes.axis("off")
         axes.text(0.5, 0.5, NO_MASK, ha="center", va="center", fontsize=12)
-        return drawing
-    words = [drawable(word) for word, _ in answers]
-    shares = [100 * share for _, share in answers]
-    bars = axes.barh(range(len(words)), shares, color=BLUE)
-    axes.bar_label(bars, labels=[f"{share:.1f}%" for share in shares], padding=4)
-    axes.set_yticks(range(len(words)), words, parse_math=False)
-    axes.set(xlim=(0, 1.12 * max(shares)), xlabel="probability (%)")
-    axes.set_title(f"The {len(words)} likeliest words for [MASK]")
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
     return drawing
 
 
 def hidden_states(tokens: Sequence[str], states) -> Figure:
-    """Every number of the last layer as one coloured cell.
-
-    `tokens`: S words. `states`: (S, dim), a tensor or an array.
-    """
+    """`states` (S, dim), each number a coloured cell, each row one of `tokens`."""
     drawing, axes = figure(8.4, 0.9 + 0.3 * len(tokens))
-    image = axes.imshow(
-        states,
-        aspect="auto",
-        cmap="RdBu_r",
-        vmin=-1.5,
-        vmax=1.5,
-        interpolation="nearest",
-    )
+    look = {"cmap": "RdBu_r", "vmin": -1.5, "vmax": 1.5, "interpolation": "nearest"}
+    image = axes.imshow(states, aspect="auto", **look)
     axes.set_yticks(range(len(tokens)), tokens, parse_math=False)
-    axes.set(
-        xlabel="dimension", title="last_hidden_state: one row of numbers for each token"
-    )
+    axes.set(xlabel="dimension")
+    axes.set_title("last_hidden_state: one row of numbers for each token")
     axes.grid(visible=False)
     drawing.colorbar(image, ax=axes, label="value", extend="both")
     return drawing
@@ -148,70 +78,50 @@ def hidden_states(tokens: Sequence[str], states) -> Figure:
 def loss_by_token(
     tokens: Sequence[str], losses: Sequence[float], masked: int
 ) -> Figure:
-    """The masked-LM loss of every position; the one that was masked in another colour.
-
-    `tokens`: S words. `losses`: S cross-entropies in nats. `masked`: its index.
-    """
-    drawing, axes = figure(8.0, 3.3)
+    """The loss, in nats, at each of `tokens`; the `masked` one in another colour."""
     colours = [RED if place == masked else SKY for place in range(len(tokens))]
-    bars = axes.bar(range(len(tokens)), losses, color=colours)
-    axes.bar_label(bars, fmt="%.2f", padding=2)
-    axes.set_xticks(range(len(tokens)), tokens, parse_math=False)
-    axes.set(
-        ylim=(0, 1.15 * max(losses)),
-        ylabel="loss (nats)",
-        xlabel="the word wanted there",
-    )
-    axes.set_title(
-        "Loss at each position: blue words were visible, the red one was masked"
-    )
-    axes.grid(visible=False, axis="x")
+    drawing, axes = _bars(tokens, losses, colours, [f"{loss:.2f}" for loss in losses])
+    axes.set_title("Loss at each position: blue words were visible, red was masked")
+    axes.set(xlabel="the word wanted there", ylabel="loss (nats)")
+    axes.set_ylim(0, 1.15 * max(losses))
     return drawing
 
 
 def drawn_heads(shares: Sequence[float], first_seed: int = 0) -> Figure:
-    """What heads that were drawn and never trained say of one sentence: bars away from
-    one half.
-
-    `shares`: probability of class 1, from 0 to 1, for seeds `first_seed`, `first_seed`
-    + 1, ...
-    """
-    drawing, axes = figure(8.0, 3.2)
+    """What untrained heads say: the probability of class 1, one `shares` a seed."""
     seeds = [str(first_seed + step) for step in range(len(shares))]
     above = [100 * share - 50 for share in shares]
     colours = [BLUE if height > 0 else ORANGE for height in above]
-    bars = axes.bar(seeds, above, bottom=50, color=colours)
-    axes.bar_label(bars, labels=[f"{100 * share:.1f}" for share in shares], padding=3)
-    axes.axhline(50, color=GREY, linewidth=1.2)
-    reach = max(6.0, 1.4 * max(abs(height) for height in above))
-    axes.set(ylim=(50 - reach, 50 + reach), xlabel="seed of the freshly drawn head")
-    axes.set(ylabel="probability of class 1 (%)")
-    axes.set_title(
-        "One sentence, one encoder: blue heads say class 1, orange heads class 0"
-    )
-    axes.grid(visible=False, axis="x")
+    labels = [f"{100 * share:.1f}" for share in shares]
+    drawing, axes = _bars(seeds, above, colours, labels, bottom=50)
+    reach = max(6.0, 1.4 * max(map(abs, above)))
+    axes.set_title("One sentence, one encoder: blue heads say class 1, orange class 0")
+    axes.set(ylim=(50 - reach, 50 + reach), ylabel="probability of class 1 (%)")
+    axes.set(xlabel="seed of the freshly drawn head")
     return drawing
 
 
 def span_scores(tokens: Sequence[str], start, end) -> Figure:
-    """The two scores of each token as where an answer begins and where it ends.
-
-    `tokens`: S words. `start`, `end`: S logits each.
-    """
+    """Two logits of each token, as where an answer begins and as where it ends."""
     drawing, axes = figure(9.0, 3.3)
-    places = range(len(tokens))
-    axes.bar(
-        [place - 0.2 for place in places], start, 0.4, color=BLUE, label="start_logits"
-    )
-    axes.bar(
-        [place + 0.2 for place in places], end, 0.4, color=ORANGE, label="end_logits"
-    )
+    places = np.arange(len(tokens))
+    axes.bar(places - 0.2, start, 0.4, color=BLUE, label="start_logits")
+    axes.bar(places + 0.2, end, 0.4, color=ORANGE, label="end_logits")
     axes.set_xticks(places, tokens, rotation=30, ha="right", parse_math=False)
     axes.axhline(0, color=GREY, linewidth=1)
-    axes.set(
-        ylabel="logit",
-        title="Two scores for each token: does the answer start or end here?",
-    )
+    axes.set_title("Two scores for each token: does the answer start or end here?")
+    axes.set(ylabel="logit")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     axes.grid(visible=False, axis="x")
     return drawing
+
+
+def _bars(names, values, colours, labels, bottom: int = 0) -> tuple[Figure, Axes]:
+    """Upright bars with a label on each."""
+    drawing, axes = figure(8.0, 3.3)
+    bars = axes.bar(range(len(names)), values, bottom=bottom, color=colours)
+    axes.bar_label(bars, labels=labels, padding=3)
+    axes.set_xticks(range(len(names)), names, parse_math=False)
+    axes.axhline(bottom, color=GREY, linewidth=1.2)
+    axes.grid(visible=False, axis="x")
+    return drawing, axes

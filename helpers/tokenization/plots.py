@@ -6,68 +6,56 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from helpers.show.plots import BLUE, ORANGE, RED, figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Rows = Sequence[tuple[int, int]]
 
 
 def pieces_per_word(
     counts: Mapping[int, int], examples: Mapping[int, Sequence[str]]
 ) -> Figure:
-    """How many words are cut into 1, 2, 3 ... pieces.
+    """How many words are cut into 1, 2, 3 ... pieces, with a few examples of each.
 
-    `counts[n]`: words of n pieces; `examples[n]`: a few such words, written beside
-    their bar.
+    `counts[n]`: words of n pieces; `examples[n]`: a few of them.
     """
     drawing, axes = figure(8, 0.9 + 0.42 * len(counts))
-    total = sum(counts.values())
     numbers = sorted(counts)
-    shares = [100 * counts[n] / total for n in numbers]
-    axes.barh(
-        [str(n) for n in numbers], shares, color=[BLUE] + [ORANGE] * (len(numbers) - 1)
-    )
-    for row, (number, share) in enumerate(zip(numbers, shares, strict=True)):
-        words = ", ".join(examples.get(number, ()))
-        inside = share > 50
-        axes.annotate(
-            f"{share:.1f}%  {words}" if share >= 0.05 else f"under 0.1%  {words}",
-            (share, row),
-            xytext=(-6 if inside else 6, 0),
-            textcoords="offset points",
-            ha="right" if inside else "left",
-            va="center",
-            color="white" if inside else "black",
-        )
+    shares = [100 * counts[n] / sum(counts.values()) for n in numbers]
+    colours = [BLUE] + [ORANGE] * (len(numbers) - 1)
+    bars = axes.barh([str(n) for n in numbers], shares, color=colours)
+    said = [f"{share:.1f}%" if share >= 0.05 else "under 0.1%" for share in shares]
+    words = [", ".join(examples[n]) for n in numbers]
+    labels = [f"{part}  {few}" for part, few in zip(said, words, strict=True)]
+    axes.bar_label(bars, labels=labels, padding=6)
     axes.invert_yaxis()
-    axes.set(xlabel="share of the running words (%)", ylabel="pieces", xlim=(0, 100))
+    axes.set(xlabel="share of the running words (%)", ylabel="pieces", xlim=(0, 140))
+    axes.set_xticks(range(0, 101, 20))
     axes.set_title(f"{shares[0]:.0f} of 100 words are one piece")
     axes.grid(visible=False, axis="y")
     return drawing
 
 
 def piece_lengths(words: Sequence[str], continuations: Sequence[str]) -> Figure:
-    """How long the vocabulary's pieces are: whole words and word starts against `##`
-    pieces.
+    """How long the vocabulary's pieces are: words and word starts, and `##` pieces.
 
-    `continuations` come without their `##`; lengths are in characters.
+    `continuations` come without their `##`.
     """
     drawing, axes = figure(8, 3.2)
-    longest = max(map(len, [*words, *continuations]))
-    bins = [edge + 0.5 for edge in range(longest + 1)]
     lengths = [[len(piece) for piece in group] for group in (words, continuations)]
-    labels = [
+    labels = (
         f"words and word starts ({len(words):,})",
         f"## pieces ({len(continuations):,})",
-    ]
-    axes.hist(
-        lengths,
-        bins=bins,
-        stacked=True,
-        color=[BLUE, ORANGE],
-        label=labels,
-        rwidth=0.85,
     )
+    longest = max(map(max, lengths))
+    bins = [edge + 0.5 for edge in range(longest + 1)]
+    look = {"stacked": True, "color": [BLUE, ORANGE], "rwidth": 0.85}
+    axes.hist(lengths, bins=bins, label=labels, **look)
     axes.set(xlabel="characters in the piece", ylabel="pieces")
     axes.set_title("Words and word starts outnumber the ## pieces, and are longer")
     axes.set_xticks(range(1, longest + 1))
@@ -80,80 +68,68 @@ def piece_lengths(words: Sequence[str], continuations: Sequence[str]) -> Figure:
 def vocabulary_sizes(
     trained: Mapping[int, tuple[float, str]], reference: tuple[int, float, str]
 ) -> Figure:
-    """Pieces per word against the size of the vocabulary, each point with how one word
-    is cut.
+    """Pieces per word against the size of the vocabulary, with how one word is cut.
 
-    `trained[size]` is (pieces per word, the cut); `reference` is (size, pieces per
-    word, cut).
+    `trained[size]`: (pieces per word, cut); `reference`: (size, pieces per word, cut).
     """
     drawing, axes = figure(8, 4.2)
-    sizes = sorted(trained)
-    axes.plot(sizes, [trained[size][0] for size in sizes], "o-", color=BLUE)
-    axes.plot(reference[0], reference[1], "s", color=RED, markersize=8)
-    points = [(size, *trained[size], BLUE) for size in sizes] + [(*reference, RED)]
-    for size, value, cut, colour in points:
-        right = size == reference[0]
-        axes.annotate(
-            cut + ("\nBERT's own" if right else ""),
-            (size, value),
-            xytext=(0 if right else 8, 10 if right else 6),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            color=colour,
-            fontsize=9,
-        )
-    ticks = [*sizes, reference[0]]
+    sizes, (full, value, cut) = sorted(trained), reference
+    values = [trained[size][0] for size in sizes]
+    axes.plot(sizes, values, "o-", color=BLUE)
+    axes.plot(full, value, "s", color=RED, markersize=8)
+    look = {"textcoords": "offset points", "fontsize": 9}
+    for size in sizes:
+        point, small = (size, trained[size][0]), trained[size][1]
+        axes.annotate(small, point, (8, 6), color=BLUE, **look)
+    own = f"{cut}\nBERT's own"
+    axes.annotate(own, (full, value), (0, 10), ha="right", color=RED, **look)
     axes.set_xscale("log")
-    axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
+    axes.set_xticks([*sizes, full], [f"{size:,}" for size in (*sizes, full)])
     axes.minorticks_off()
     axes.set(xlabel="pieces in the vocabulary (log scale)", ylabel="pieces per word")
     axes.set_title("A larger vocabulary cuts less")
-    axes.set_ylim(1, max(value for _, value, *_ in points) * 1.15)
-    axes.set_xlim(min(ticks) * 0.8, reference[0] * 1.5)
+    axes.set(ylim=(1, max(*values, value) * 1.15), xlim=(sizes[0] * 0.8, full * 1.5))
     return drawing
 
 
-def windows(spans: Sequence[tuple[int, int]], length: int) -> Figure:
-    """Overlapping windows over one long text.
+def windows(spans: Rows, length: int) -> Figure:
+    """Overlapping windows over a text of `length` characters; overlaps in orange.
 
-    `spans`: start and end of each window, in characters of a text of `length`
-    characters. What a window shares with the one before it is drawn in orange.
+    `spans`: start and end of each window, in characters.
     """
-    from matplotlib.patches import Patch
-
     drawing, axes = figure(8, min(7, 0.95 + 0.24 * len(spans)))
-    reached = 0
-    for row, (start, end) in enumerate(spans):
-        axes.barh(row, end - start, left=start, height=0.7, color=BLUE)
-        if start < reached:
-            axes.barh(row, reached - start, left=start, height=0.7, color=ORANGE)
-        reached = max(reached, end)
+    starts, ends = np.array(spans).T  # (windows,) each
+    reached = np.maximum.accumulate([0, *ends[:-1]])  # by the windows before
+    again, names = np.maximum(reached - starts, 0), range(1, len(spans) + 1)
+    first = {"label": "read for the first time", "color": BLUE}
+    axes.barh(names, ends - starts, 0.7, starts, **first)
+    axes.barh(names, again, 0.7, starts, label="read again (the stride)", color=ORANGE)
     axes.set(xlabel="character of the text", ylabel="window", xlim=(0, length))
-    axes.set_yticks(range(len(spans)), [str(row + 1) for row in range(len(spans))])
+    axes.set_yticks(names)
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    new, again = Patch(color=BLUE), Patch(color=ORANGE)
-    axes.legend([new, again], ["read for the first time", "read again (the stride)"])
+    axes.legend()
     axes.set_title(f"{len(spans)} windows cover the text; nothing is cut off")
     axes.grid(visible=False, axis="y")
     return drawing
 
 
 def padding(
-    layouts: Mapping[str, Sequence[tuple[int, int]]],
-    drawn: Sequence[str],
-    show: int = 48,
+    layouts: Mapping[str, Rows], drawn: Sequence[str], show: int = 48
 ) -> Figure:
-    """What the model computes under each batching strategy: tokens in blue, padding in
-    orange.
+    """What each way of batching computes: tokens in blue, padding in orange.
 
-    `layouts[name]`: (tokens, positions) of every row, in the order in which batches are
-    made. The first `show` rows of the strategies in `drawn` are drawn above; below, the
-    sums of all.
+    `layouts[name]`: (tokens, positions) of every row. Above, the first `show` rows of
+    those in `drawn`; below, the sums of all.
     """
     drawing, axes = figure(8, 7, nrows=2, ncols=len(drawn), sharex="row", sharey="row")
     for panel, name in zip(axes[0], drawn, strict=True):
-        _rows(panel, layouts[name][:show], name)
+        tokens, positions = zip(*layouts[name][:show], strict=True)
+        panel.barh(range(len(tokens)), positions, height=1, color=ORANGE)
+        panel.barh(range(len(tokens)), tokens, height=1, color=BLUE)
+        panel.set_title(fill(name, 18), fontsize=11)
+        panel.set_xlabel("position")
+        panel.grid(visible=False)
     axes[0][0].invert_yaxis()
     axes[0][0].set_ylabel("row")
     grid = axes[1][0].get_gridspec()
@@ -163,26 +139,14 @@ def padding(
     return drawing
 
 
-def _rows(axes, rows: Sequence[tuple[int, int]], name: str) -> None:
-    tokens, positions = zip(*rows, strict=True)
-    axes.barh(range(len(rows)), positions, height=1, color=ORANGE)
-    axes.barh(range(len(rows)), tokens, height=1, color=BLUE)
-    axes.set_title(fill(name, 18), fontsize=11)
-    axes.set_xlabel("position")
-    axes.grid(visible=False)
-
-
-def _sums(axes, layouts: Mapping[str, Sequence[tuple[int, int]]]) -> None:
+def _sums(axes: Axes, layouts: Mapping[str, Rows]) -> None:
     tokens = [sum(t for t, _ in rows) for rows in layouts.values()]
     positions = [sum(p for _, p in rows) for rows in layouts.values()]
     names = [fill(name, 15) for name in layouts]
-    axes.barh(names, positions, color=ORANGE, label="padding")
+    shares = [1 - real / total for real, total in zip(tokens, positions, strict=True)]
+    bars = axes.barh(names, positions, color=ORANGE, label="padding")
+    axes.bar_label(bars, labels=[f"{share:.0%} padding" for share in shares], padding=6)
     axes.barh(names, tokens, color=BLUE, label="tokens")
-    for row, (real, total) in enumerate(zip(tokens, positions, strict=True)):
-        text = f"{100 * (1 - real / total):.0f}% padding"
-        axes.annotate(
-            text, (total, row), (6, 0), textcoords="offset points", va="center"
-        )
     axes.invert_yaxis()
     axes.set(xlabel="positions computed for all rows", xlim=(0, max(positions) * 1.22))
     axes.xaxis.set_major_formatter("{x:,.0f}")
