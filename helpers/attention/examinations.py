@@ -8,8 +8,9 @@ with its standard error.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,38 +25,31 @@ from helpers.training.finetuning import fine_tune, recipe
 
 TASK = "entities"
 MASKINGS = 3  # how often each held-out passage is asked, with other gaps
-CHOOSING, JUDGING = 0, 1  # halves of the passages
 
 Head = tuple[int, int]  # (layer, head)
 Row = dict[str, float]  # one measurement, as it is stored
 
 
-class Questions(NamedTuple):
-    """Gaps in held-out passages, the same for every model."""
-
-    batches: list[dict[str, torch.Tensor]]
-    passage: np.ndarray  # (gaps,): which passage each gap is in
-
-
 def questions(
-    tokenizer: Any, profile: str = "classroom", half: int | None = None
-) -> Questions:
-    """The gaps: every held-out passage, masked `MASKINGS` times with fixed seeds.
+    tokenizer: Any, profile: str = "classroom"
+) -> tuple[list[dict[str, torch.Tensor]], np.ndarray]:
+    """Gaps in held-out passages, the same for every model: batches, and for each gap
+    the number of its passage.
 
-    `half`: every second passage alone, so that heads can be chosen on one half and
-    judged on the other. `smoke` reads the whole sample corpus, as the stored figures do.
+    Every passage is masked `MASKINGS` times with fixed seeds, first the even passages,
+    which choose heads, then the odd ones, which judge the choice. `smoke` reads the
+    whole sample corpus, as the stored figures do.
     """
     texts = data.passages("full" if profile == "full" else "classroom", "test")
-    batches, passage = [], []
-    for part in (CHOOSING, JUDGING) if half is None else (half,):
-        for seed in range(MASKINGS):
-            first = 0
-            for batch in gaps.draw(tokenizer, texts[part::2], seed):
-                rows = (batch["labels"] != -100).nonzero()[:, 0].numpy()
-                passage.append(2 * (first + rows) + part)
-                first += len(batch["labels"])
-                batches.append(batch)
-    return Questions(batches, np.concatenate(passage))
+    batches, passages = [], []
+    for half, seed in itertools.product((0, 1), range(MASKINGS)):
+        first = 0
+        for batch in gaps.draw(tokenizer, texts[half::2], seed):
+            rows = (batch["labels"] != -100).nonzero()[:, 0].numpy()
+            passages.append(2 * (first + rows) + half)
+            first += len(batch["labels"])
+            batches.append(batch)
+    return batches, np.concatenate(passages)
 
 
 class Masked:
@@ -65,39 +59,37 @@ class Masked:
         source = getattr(checkpoints, kind)(profile)
         which = {"revision": source.revision}
         tokenizer = AutoTokenizer.from_pretrained(source, **which)
-        self.model = AutoModelForMaskedLM.from_pretrained(source, **which)
-        halves = (None, JUDGING)
-        self.asked = {half: questions(tokenizer, profile, half) for half in halves}
-        self.before = {half: self._answers(half) for half in halves}
+        self.model = AutoModelForMaskedLM.from_pretrained(source, **which).eval()
+        self.batches, self.passage = questions(tokenizer, profile)
+        self.before = self._answers()
 
-    def _answers(self, half: int | None) -> list[np.ndarray]:
-        """For each gap: was the first guess right, and the loss in nats."""
-        answers = gaps.ask(self.model, self.asked[half].batches)
-        return [numbers.double().numpy() for numbers in answers]
+    def _answers(self) -> np.ndarray:
+        """(2, gaps): was the first guess right, and the loss in nats."""
+        answers = gaps.ask(self.model, self.batches)
+        return np.stack([numbers.double().numpy() for numbers in answers])
 
-    def row(self, heads: Sequence[Head], half: int | None = None) -> Row:
+    def row(self, heads: Sequence[Head], judging: bool = False) -> Row:
         """What the answers lose without `heads`; without any, the scores themselves.
 
         `change` in masked accuracy and `nats` in mean loss, after minus before, each
-        with its standard error; `ranked`: the nats on the half that chooses.
+        with its standard error, over all passages or the judging half; `ranked`: the
+        nats over the other half.
         """
-        right, nats = self.before[half]
+        judge = self.passage % 2 == 1
         if not heads:
-            judged = self.before[JUDGING][0].mean()
+            right, nats = self.before
             scores = {"score": right.mean(), "nats": nats.mean()}
-            return scores | {"of": len(right), "judged": judged}
+            return scores | {"of": right.size, "judged": right[judge].mean()}
         with without_heads(self.model, heads):
-            after = self._answers(half)
-        right, nats = after[0] - right, after[1] - nats
-        passage = self.asked[half].passage
+            right, nats = self._answers() - self.before
+        over = judge if judging else np.ones_like(judge)
         row = {
-            "change": right.mean(),
-            "error": clustered_error(right, passage),
-            "nats": nats.mean(),
-            "nats_error": clustered_error(nats, passage),
+            "change": right[over].mean(),
+            "error": clustered_error(right[over], self.passage[over]),
+            "nats": nats[over].mean(),
+            "nats_error": clustered_error(nats[over], self.passage[over]),
         }
-        choosing = passage % 2 == CHOOSING
-        return row | ({"ranked": nats[choosing].mean()} if choosing.any() else {})
+        return row if judging else row | {"ranked": nats[~judge].mean()}
 
 
 def clustered_error(values: np.ndarray, groups: np.ndarray) -> float:
@@ -131,8 +123,13 @@ class Tagger:
         labels, guesses = prediction.label_ids, prediction.predictions.argmax(-1)
         real = labels != -100
         true, said = (
-            found([[self.names[i] for i in tags[here]] for tags, here in zip(s, real)])
-            for s in (labels, guesses)
+            found(
+                [
+                    [self.names[tag] for tag in row[here]]
+                    for row, here in zip(tags, real, strict=True)
+                ]
+            )
+            for tags in (labels, guesses)
         )
         counts = np.zeros((len(labels), 2))
         np.add.at(counts[:, 0], [entity[0] for entity in true & said], 2)
@@ -140,8 +137,11 @@ class Tagger:
             np.add.at(counts[:, 1], [entity[0] for entity in entities], 1)
         return counts
 
-    def row(self, heads: Sequence[Head]) -> Row:
-        """The `change` of F1 without `heads`, its `error`; without any, the F1."""
+    def row(self, heads: Sequence[Head], judging: bool = False) -> Row:
+        """The `change` of F1 without `heads`, its `error`; without any, the F1.
+
+        All sentences are judged: nothing is chosen by them.
+        """
         if not heads:
             return {"score": f1(self.before), "of": int(self.before[:, 1].sum())}
         with without_heads(self.trainer.model, heads):

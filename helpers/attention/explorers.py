@@ -1,4 +1,4 @@
-"""The explorer of `09_attention_visualization`: one head of one layer on any sentence."""
+"""The explorer of `09_attention_visualization`: one head on any sentence."""
 
 from __future__ import annotations
 
@@ -37,15 +37,13 @@ def one_head(
     `text` may be a pair, parted by ` || `. Weights below `threshold` are hidden.
     """
     from helpers.attention import plots
-    from helpers.attention.maps import read
+    from helpers.attention.maps import check_number, read
 
     first, mark, second = text.partition(" || ")
     pair = second if mark else None
     sentence = read(models[name], tokenizer, first, pair, max_length=LONGEST)
-    layers, heads = sentence.weights.shape[:2]
-    for what, number, count in (("layer", layer, layers), ("head", head, heads)):
-        if not 0 <= number < count:
-            raise WorkbookError(f"The {name} has no {what} {number}: 0 to {count - 1}.")
+    check_number("layer", layer, sentence.weights.shape[0], f"the {name}")
+    check_number("head", head, sentence.weights.shape[1], f"the {name}")
     weights, tokens = sentence.weights[layer, head], sentence.tokens
     title = f"{name}, layer {layer}, head {head}"
     drawing = plots.one_head(weights, tokens, threshold, title, sentence.second)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,15 +23,7 @@ import pandas as pd
 from transformers import AutoConfig
 
 from helpers import checkpoints, data
-from helpers.attention.examinations import (
-    JUDGING,
-    MASKINGS,
-    TASK,
-    Head,
-    Masked,
-    Row,
-    Tagger,
-)
+from helpers.attention.examinations import MASKINGS, TASK, Head, Masked, Row, Tagger
 from helpers.core.cache import write_json
 from helpers.core.errors import WorkbookError
 from helpers.core.machine import machine
@@ -86,20 +78,28 @@ def together(order: Sequence[Head]) -> dict[str, list[Head]]:
     return removed
 
 
-def keys(seeds: int, profile: str = "classroom") -> list[str]:
-    """The experiments of a whole run, in its order: gaps, then entities by seed."""
+def experiments(
+    seeds: int, profile: str, rows: Mapping[str, Row]
+) -> Iterator[tuple[str, Callable[[], Masked | Tagger], dict[str, list[Head]], bool]]:
+    """A whole run in its order: gaps, then entities by seed.
+
+    Each part's name, its model (made when it is first called), {experiment: heads
+    removed}, and whether the judging half alone is asked.
+    """
     heads = {kind: every_head(kind, profile) for kind in KINDS}
-    masked = [
-        f"masked/{kind}/{name}"
-        for kind in KINDS
-        for name in one_by_one(heads[kind]) | together(heads[kind])
-    ]
-    return masked + [
-        f"{TASK}/{kind}/{seed}/{name}"
-        for seed in range(seeds)
-        for kind in KINDS
-        for name in one_by_one(heads[kind])
-    ]
+    for kind in KINDS:
+        model, part = cache(partial(Masked, kind, profile)), f"masked/{kind}"
+        yield part, model, one_by_one(heads[kind]), False
+        yield part, model, together(by_importance(rows, kind) or heads[kind]), True
+    for seed, kind in itertools.product(range(seeds), KINDS):
+        tagger = cache(partial(Tagger, kind, profile, seed))
+        yield f"{TASK}/{kind}/{seed}", tagger, one_by_one(heads[kind]), False
+
+
+def keys(seeds: int, profile: str = "classroom") -> list[str]:
+    """The experiments of a whole run, "masked/bert/3.11" and so on."""
+    parts = experiments(seeds, profile, {})
+    return [f"{part}/{name}" for part, _, removed, _ in parts for name in removed]
 
 
 def run(
@@ -122,23 +122,14 @@ def run(
                 f"{path} holds a run with other settings: move it away first"
             )
     rows = report["runs"]
-
-    def measure(part: str, model: Callable, removed: Mapping, *half: int) -> None:
+    for part, model, removed, judging in experiments(seeds, profile, rows):
         for name, heads in removed.items():
             key = f"{part}/{name}"
             if key not in rows:
-                row = model().row(heads, *half)
+                row = model().row(heads, judging)
                 rows[key] = {what: round(float(v), 6) for what, v in row.items()}
                 write_json(path, report)
             done(key)
-
-    for kind in KINDS:  # a model is made when its first row is missing
-        model, heads = cache(partial(Masked, kind, profile)), every_head(kind, profile)
-        measure(f"masked/{kind}", model, one_by_one(heads))
-        measure(f"masked/{kind}", model, together(by_importance(rows, kind)), JUDGING)
-    for seed, kind in itertools.product(range(seeds), KINDS):
-        tagger = cache(partial(Tagger, kind, profile, seed))
-        measure(f"{TASK}/{kind}/{seed}", tagger, one_by_one(every_head(kind, profile)))
     return report
 
 
@@ -171,9 +162,8 @@ def fine_tunings(report: Mapping[str, Any], kind: str) -> list[str]:
     heads = alone(rows, f"masked/{kind}").keys()
     if not heads:
         raise WorkbookError(f"nothing of {kind} is stored: `workbook head-ablation`")
-    parts = sorted({key.rpartition("/")[0] for key in rows})
-    begun = [part for part in parts if part.startswith(f"{TASK}/{kind}/")]
-    return [part for part in begun if alone(rows, part).keys() == heads]
+    begun = {k.rpartition("/")[0] for k in rows if k.startswith(f"{TASK}/{kind}/")}
+    return [part for part in sorted(begun) if alone(rows, part).keys() == heads]
 
 
 def grid(
@@ -204,13 +194,6 @@ def table(report: Mapping[str, Any], part: str, score: str = "change") -> np.nda
     """One figure of all rows with one head removed, (layers, heads)."""
     cells = {head: row[score] for head, row in alone(report["runs"], part).items()}
     return pd.Series(cells).unstack().to_numpy()
-
-
-def agreement(report: Mapping[str, Any], kind: str) -> float:
-    """The mean correlation of two seeds' changes, in [-1, 1]; NaN with one seed."""
-    changes = [table(report, part).ravel() for part in fine_tunings(report, kind)]
-    pairs = [np.corrcoef(a, b)[0, 1] for a, b in itertools.combinations(changes, 2)]
-    return float(np.mean(pairs)) if pairs else float("nan")
 
 
 def curves(report: Mapping[str, Any], kind: str) -> dict[str, dict[int, float]]:

@@ -8,7 +8,8 @@ is looked at, and hooks take heads out.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,14 +31,6 @@ class Sentence(NamedTuple):
     keys: np.ndarray  # (layers, heads, S, d)
 
 
-class _Projections(NamedTuple):
-    """One layer's linear layers of attention, whatever the model calls them."""
-
-    query: nn.Module
-    key: nn.Module
-    output: nn.Module
-
-
 @contextlib.contextmanager
 def eager(model: nn.Module) -> Iterator[None]:
     """Inside, the model's attention is computed eagerly; after it as before."""
@@ -51,14 +44,36 @@ def eager(model: nn.Module) -> Iterator[None]:
         encoder.set_attn_implementation(former)
 
 
-def maps(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Attention weights (layers, B, heads, S, S), from [query] to [key].
+def look(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> Any:
+    """The encoder's output with attentions and hidden states, without dropout.
 
     `model` is a BERT or DistilBERT, bare or with any head; `inputs` a batch with
-    `input_ids` and `attention_mask` (B, S). Float32 on the CPU, without dropout. Rows
-    and columns of padding are zero, all other rows sum to 1.
+    `input_ids` and `attention_mask` (B, S).
     """
-    attentions = _look(model, inputs).attentions
+    if "attention_mask" not in inputs or inputs["input_ids"].ndim != 2:
+        raise WorkbookError(
+            "give input_ids and attention_mask of shape (texts, tokens)"
+        )
+    training = [module for module in model.modules() if module.training]
+    with eager(model), torch.no_grad():
+        encoder = model.base_model
+        # DistilBERT knows no token types
+        names = INPUTS if encoder.config.model_type == "bert" else INPUTS[:2]
+        given = {n: inputs[n].to(encoder.device) for n in names if n in inputs}
+        model.eval()
+        try:
+            return encoder(**given, output_attentions=True, output_hidden_states=True)
+        finally:
+            for module in training:
+                module.training = True
+
+
+def maps(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Attention weights (layers, B, heads, S, S), from [query] to [key], on the CPU.
+
+    Rows and columns of padding are zero, all other rows sum to 1.
+    """
+    attentions = look(model, inputs).attentions
     if not attentions:
         raise WorkbookError(
             f"{type(model).__name__} gave no attention maps: load it with "
@@ -73,16 +88,17 @@ def queries_and_keys(
     model: nn.Module, inputs: Mapping[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Every layer's queries and keys, each (layers, B, heads, S, d), on the CPU."""
-    states = _look(model, inputs).hidden_states  # below each layer, and above the last
     heads = model.base_model.config.num_attention_heads
-    layers = list(zip(_projections(model), states, strict=False))
-
-    def by_head(vectors: torch.Tensor) -> torch.Tensor:  # (B, S, dim)
-        return vectors.float().cpu().unflatten(-1, (heads, -1)).transpose(1, 2)
-
+    below = look(model, inputs).hidden_states[:-1]  # what goes into each layer
     with torch.no_grad():
-        queries = torch.stack([by_head(la.query(below)) for la, below in layers])
-        keys = torch.stack([by_head(la.key(below)) for la, below in layers])
+        both = [
+            (query(states), key(states))
+            for (query, key, _), states in zip(_projections(model), below, strict=True)
+        ]
+    queries, keys = (
+        torch.stack(vectors).float().cpu().unflatten(-1, (heads, -1)).transpose(2, 3)
+        for vectors in zip(*both, strict=True)
+    )
     return queries, keys
 
 
@@ -93,28 +109,34 @@ def without_heads(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterato
     What a head gives is its slice of the output projection's input. A hook zeroes it,
     whatever attention implementation runs. The projection's bias stays.
     """
-    layers, count = _projections(model), model.base_model.config.num_attention_heads
-    heads, hooks = list(heads), []
+    outputs = [output for _, _, output in _projections(model)]
+    count, heads = model.base_model.config.num_attention_heads, list(heads)
     for layer, head in heads:
-        _check("layer", layer, len(layers))
-        _check("head", head, count)
+        check_number("layer", layer, len(outputs))
+        check_number("head", head, count)
+
+    def silence(head: int, _module: nn.Module, given: tuple) -> tuple:
+        mixed = given[0].unflatten(-1, (count, -1)).clone()  # (B, S, heads, d)
+        mixed[..., head, :] = 0
+        return (mixed.flatten(-2), *given[1:])
+
+    hooks = [
+        outputs[layer].register_forward_pre_hook(partial(silence, head))
+        for layer, head in heads
+    ]
     try:
-        for layer, head in heads:
-            hook = _silence(head, count)
-            hooks.append(layers[layer].output.register_forward_pre_hook(hook))
         yield
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _silence(head: int, count: int) -> Callable[[nn.Module, tuple], tuple]:
-    def hook(_module: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple:
-        mixed = given[0].unflatten(-1, (count, -1)).clone()  # (B, S, heads, d)
-        mixed[..., head, :] = 0
-        return (mixed.flatten(-2), *given[1:])
-
-    return hook
+def check_number(what: str, number: int, count: int, whose: str = "the model") -> None:
+    """Refuses a layer or head that is not there."""
+    if not 0 <= number < count:
+        raise WorkbookError(
+            f"there is no {what} {number}: {whose} has {what}s 0 to {count - 1}"
+        )
 
 
 def read(
@@ -126,7 +148,8 @@ def read(
 ) -> Sentence:
     """One text, or a pair of them, cut to `max_length` tokens if need be."""
     batch = tokenizer(
-        *([text] if pair is None else [text, pair]),
+        text,
+        pair,
         truncation=True,
         max_length=max_length,
         return_token_type_ids=True,
@@ -150,8 +173,8 @@ def rollout(weights: np.ndarray) -> np.ndarray:
     """How much of the last layer's position i stems from token j, (S, S).
 
     `weights` (layers, heads, S, S). Heads are averaged, half of each layer's output is
-    taken to come through its residual connection, and the layers are multiplied. Values,
-    output projections and feed-forwards are left out. Rows sum to 1.
+    taken to come through its residual connection, and the layers are multiplied. Rows
+    sum to 1.
 
     Source: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers"
     (arXiv:2005.00928).
@@ -163,43 +186,14 @@ def rollout(weights: np.ndarray) -> np.ndarray:
     return reached
 
 
-def _look(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> Any:
-    """The encoder's output with all it can tell: no gradient, no dropout, eager."""
-    if "attention_mask" not in inputs or inputs["input_ids"].ndim != 2:
-        raise WorkbookError(
-            "give input_ids and attention_mask of shape (texts, tokens)"
-        )
-    with eager(model):
-        encoder = model.base_model
-        # DistilBERT knows no token types
-        names = INPUTS if encoder.config.model_type == "bert" else INPUTS[:2]
-        given = {n: inputs[n].to(encoder.device) for n in names if n in inputs}
-        training = [module for module in model.modules() if module.training]
-        model.eval()
-        try:
-            with torch.no_grad():
-                return encoder(
-                    **given, output_attentions=True, output_hidden_states=True
-                )
-        finally:
-            for module in training:
-                module.training = True
-
-
-def _projections(model: nn.Module) -> list[_Projections]:
+def _projections(model: nn.Module) -> list[tuple[nn.Module, nn.Module, nn.Module]]:
+    """Each layer's linear layers for queries, for keys, and behind its heads."""
     encoder = getattr(model, "base_model", model)
     kind = getattr(getattr(encoder, "config", None), "model_type", None)
     if kind == "distilbert":
         blocks = [layer.attention for layer in encoder.transformer.layer]
-        return [_Projections(b.q_lin, b.k_lin, b.out_lin) for b in blocks]
+        return [(block.q_lin, block.k_lin, block.out_lin) for block in blocks]
     if kind == "bert":
         blocks = [layer.attention for layer in encoder.encoder.layer]
-        return [_Projections(b.self.query, b.self.key, b.output.dense) for b in blocks]
+        return [(b.self.query, b.self.key, b.output.dense) for b in blocks]
     raise WorkbookError(f"{type(model).__name__} is neither a BERT nor a DistilBERT")
-
-
-def _check(what: str, number: int, count: int) -> None:
-    if not 0 <= number < count:
-        raise WorkbookError(
-            f"there is no {what} {number}: the model has {what}s 0 to {count - 1}"
-        )

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
 
 from helpers.show import plots
-from helpers.show.plots import BLUE, GREY, ORANGE, drawable
+from helpers.show.plots import BLUE, GREY, ORANGE, PALETTE, drawable
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-COLOURS = 256  # of a picture's file: a third of the bytes, and no difference to see
 WEIGHTS, CHANGES = "Blues", "PuOr"  # from nothing up; around nothing
 
 
-def figure(width: float, height: float, **subplots: Any) -> tuple[Figure, Any]:
-    """As `helpers.show.plots.figure`; its PNG has a palette of `COLOURS`.
+class FewColours(FigureCanvasAgg):
+    """A canvas whose PNG has 256 colours: a third of the bytes, no difference to see.
 
     Three interactive views stand in this notebook too: the file must stay under 1 MB.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
 
-    class Palette(FigureCanvasAgg):
-        def print_png(self, target: Any, **_how: Any) -> None:
-            self.draw()
-            picture = Image.fromarray(np.asarray(self.buffer_rgba())).convert("RGB")
-            few = picture.quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE)
-            few.save(target, format="png", optimize=True)
+    def print_png(self, target: Any, **_how: Any) -> None:
+        self.draw()
+        picture = Image.fromarray(np.asarray(self.buffer_rgba())).convert("RGB")
+        few = picture.quantize(256, kmeans=1, dither=Image.Dither.NONE)
+        few.save(target, format="png", optimize=True)
 
+
+def figure(width: float, height: float, **subplots: Any) -> tuple[Figure, Any]:
+    """As `helpers.show.plots.figure`, with a palette."""
     drawing, axes = plots.figure(width, height, **subplots)
-    Palette(drawing)  # becomes the figure's canvas
+    FewColours(drawing)  # becomes the figure's canvas
     return drawing, axes
 
 
@@ -43,43 +43,31 @@ def maps(
     tokens: Sequence[str],
     highest: float | None = None,
     unit: str = "weight",
+    second: int | None = None,
 ) -> Figure:
     """Maps (S, S) of the same tokens side by side, on one scale: {title: map}.
 
     Rows look at columns. `highest` is drawn darkest (default: the highest there is).
+    `second`: where the second text of a pair begins.
     """
-    height = min(7.6 / len(panels), 4.6) + 0.9
-    fig, axes = figure(8, height, ncols=len(panels), squeeze=False, sharey=True)
-    top = highest or max(float(np.max(np.asarray(grid))) for grid in panels.values())
-    for ax, (title, grid) in zip(axes[0], panels.items(), strict=True):
-        image = _map(ax, grid, tokens, top, size=9 if len(panels) < 3 else 7.5)
+    grids = {title: np.asarray(grid) for title, grid in panels.items()}
+    words, top = [drawable(t) for t in tokens], max(g.max() for g in grids.values())
+    each = min(7.6 / len(grids), np.clip(0.2 * len(words), 4.6, 5.6))
+    fig, axes = figure(8, each + 0.9, ncols=len(grids), squeeze=False, sharey=True)
+    size = 7 if len(words) > 20 else 9 if len(grids) < 3 else 7.5
+    how = {"fontsize": size, "parse_math": False}
+    for ax, (title, grid) in zip(axes[0], grids.items(), strict=True):
+        image = ax.imshow(grid, cmap=WEIGHTS, vmin=0, vmax=highest or top)
+        ax.set_xticks(range(len(words)), words, rotation=90, **how)
+        ax.set_yticks(range(len(words)), words, **how)
+        ax.set(xlabel="is looked at", ylabel="looks")
         ax.set_title(title, fontsize=10)
-        ax.set(xlabel="is looked at", ylabel="")
-    axes[0][0].set_ylabel("looks")
+        ax.grid(visible=False)
+        ax.label_outer()
+        for line in (ax.axhline, ax.axvline) if second else ():
+            line(second - 0.5, color=GREY, lw=1)
     fig.colorbar(image, ax=axes[0].tolist(), label=unit, shrink=0.7)
     return fig
-
-
-def _map(
-    ax: Axes,
-    grid: Any,
-    tokens: Sequence[str],
-    highest: float = 1.0,
-    second: int | None = None,
-    size: float = 9,
-) -> Any:
-    """One map with its tokens, and lines between the two texts of a pair."""
-    image = ax.imshow(grid, cmap=WEIGHTS, vmin=0, vmax=highest)
-    words = [drawable(token) for token in tokens]
-    how = {"fontsize": size if len(tokens) <= 20 else 7, "parse_math": False}
-    ax.set_xticks(range(len(words)), words, rotation=90, **how)
-    ax.set_yticks(range(len(words)), words, **how)
-    ax.set(xlabel="is looked at", ylabel="looks")
-    ax.grid(visible=False)
-    if second is not None:
-        ax.axhline(second - 0.5, color=GREY, lw=1)
-        ax.axvline(second - 0.5, color=GREY, lw=1)
-    return image
 
 
 def one_head(
@@ -89,17 +77,11 @@ def one_head(
     title: str,
     second: int | None = None,
 ) -> Figure:
-    """One head's map (S, S); weights below `threshold` are left white, and counted.
-
-    `second`: where the second text of a pair begins.
-    """
-    fig, ax = figure(7, 2.2 + 0.2 * min(len(tokens), 20))
+    """One head's map (S, S); weights below `threshold` are left white, and counted."""
     shown = np.where(weights >= threshold, weights, np.nan)
-    image = _map(ax, shown, tokens, second=second)
     kept = np.nansum(shown) / max(weights.sum(), 1e-9)
-    ax.set_title(f"{title}: {kept:.0%} of the weight is shown", fontsize=11)
-    fig.colorbar(image, ax=ax, label="weight", shrink=0.8)
-    return fig
+    title = f"{title}: {kept:.0%} of the weight is shown"
+    return maps({title: shown}, tokens, 1.0, second=second)
 
 
 def overlaid(
@@ -111,13 +93,10 @@ def overlaid(
     which head.
     """
     most, which = weights.max(0), weights.argmax(0)  # (S, S) each
-    fig, ax = figure(7.4, 1.6 + 0.19 * len(tokens))
-    image = _map(ax, most, tokens, second=second)
-    for i, j in zip(*np.nonzero(most >= 0.2), strict=True):
-        paint = "white" if most[i, j] > 0.6 else "black"
-        ax.text(j, i, which[i, j], ha="center", va="center", fontsize=6.5, color=paint)
-    ax.set_title(title, fontsize=11)
-    fig.colorbar(image, ax=ax, label="highest weight of any head", shrink=0.8)
+    fig = maps({title: most}, tokens, 1.0, "highest weight of any head", second)
+    for i, j in np.argwhere(most >= 0.2):
+        how = {"color": "white" if most[i, j] > 0.6 else "black", "fontsize": 6.5}
+        fig.axes[0].text(j, i, which[i, j], ha="center", va="center", **how)
     return fig
 
 
@@ -149,22 +128,20 @@ def neurons(
     Its products with the keys (S, d), number by number, their sum over the square root
     of d, and the softmax of those.
     """
-    products = np.asarray(query) * np.asarray(keys)  # (S, d)
+    products, rows = np.asarray(query) * np.asarray(keys), range(len(tokens))
     how = {"ncols": 3, "sharey": True, "width_ratios": [4, 1.3, 1.3]}
     fig, (left, middle, right) = figure(8, 1.3 + 0.2 * len(tokens), **how)
     reach = np.abs(products).max()
     image = left.imshow(products, cmap=CHANGES, vmin=-reach, vmax=reach, aspect="auto")
     words = [drawable(token) for token in tokens]
-    title = f'query of "{words[at]}" × each key'
-    left.set_title(title, fontsize=10, parse_math=False)
+    left.set_yticks(rows, words, fontsize=9, parse_math=False)
     left.set_xlabel(f"{len(query)} numbers, one a column")
-    left.set_yticks(range(len(words)), words, fontsize=9, parse_math=False)
-    middle.barh(range(len(words)), products.sum(1) / len(query) ** 0.5, color=GREY)
-    middle.set_title("sum / √d", fontsize=10)
-    right.barh(range(len(words)), np.asarray(weights), color=BLUE)
-    right.set_title("softmax", fontsize=10)
+    middle.barh(rows, products.sum(1) / len(query) ** 0.5, color=GREY)
+    right.barh(rows, np.asarray(weights), color=BLUE)
     right.set_xlabel("weight")
-    for ax in (left, middle, right):
+    titles = (f'query of "{words[at]}" × each key', "sum / √d", "softmax")
+    for ax, title in zip((left, middle, right), titles, strict=True):
+        ax.set_title(title, fontsize=10, parse_math=False)
         ax.grid(visible=False)
     fig.colorbar(image, ax=left, shrink=0.8, location="left", pad=0.02)
     return fig
@@ -173,8 +150,8 @@ def neurons(
 def _heads(ax: Axes, grid: np.ndarray, **scale: Any) -> Any:
     """One number for each head: layers are rows, heads columns."""
     image = ax.imshow(grid, aspect="auto", **scale)
-    for axis, count in ((ax.yaxis, len(grid)), (ax.xaxis, grid.shape[1])):
-        axis.set_ticks(range(count), range(count), fontsize=7)
+    for axis, size in zip((ax.yaxis, ax.xaxis), grid.shape, strict=True):
+        axis.set_ticks(range(size), range(size), fontsize=7)
     ax.set_ylabel("layer", fontsize=8)
     ax.grid(visible=False)
     return image
@@ -187,7 +164,7 @@ def patterns(times: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     ring marks the model's highest head of a pattern.
     """
     names = list(next(iter(times.values())))
-    layers = max(len(grid) for found in times.values() for grid in found.values())
+    layers = max(len(found[names[0]]) for found in times.values())
     height = 0.8 + len(names) * (0.45 + 0.17 * layers)
     fig, axes = figure(8, height, nrows=len(names), ncols=len(times), squeeze=False)
     for column, (model, found) in zip(axes.T, times.items(), strict=True):
@@ -238,21 +215,18 @@ def together(
     fig, axes = figure(8, 3.2, ncols=len(curves), sharey=True, squeeze=False)
     for ax, (model, orders) in zip(axes[0], curves.items(), strict=True):
         total = max(max(points) for points in orders.values())
-        for (order, points), colour in zip(
-            orders.items(), (BLUE, ORANGE), strict=False
-        ):
-            gone = [100 * heads / total for heads in points]
-            scores = [100 * share for share in points.values()]
-            ax.plot(gone, scores, "o-", ms=4, color=colour, label=order)
+        for (order, points), colour in zip(orders.items(), PALETTE, strict=False):
+            gone, shares = np.array([*points.items()]).T
+            ax.plot(100 * gone / total, 100 * shares, "o-", ms=4, c=colour, label=order)
         ax.axhline(100 * floor, color=GREY, ls="--", lw=1.2)
         ax.set_title(f"{model}, {total} heads", fontsize=11)
-        ax.set_xlabel("heads removed together (%)")
-        ax.set_ylim(0, None)
-    first = axes[0][0]
-    first.set_ylabel("masked accuracy (%)")
+        ax.set(xlabel="heads removed together (%)", ylabel="masked accuracy (%)")
+        ax.set_ylim(0)
+        ax.label_outer()
     note = {"va": "bottom", "fontsize": 9, "color": GREY}
-    first.text(0, 100 * floor, " always the same piece", **note)
-    fig.legend(handles=first.get_lines()[:2], loc="outside lower center", ncols=2)
+    axes[0][0].text(0, 100 * floor, " always the same piece", **note)
+    handles = axes[0][0].get_legend_handles_labels()
+    fig.legend(*handles, loc="outside lower center", ncols=2)
     return fig
 
 
@@ -263,33 +237,25 @@ def likeness(panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     its own, and each student layer's most alike teacher layer has a frame. The hidden
     states begin with the embeddings.
     """
-    count = sum(map(len, panels.values()))
-    fig, axes = figure(8, 3.4, ncols=count, squeeze=False)
-    spots = iter(axes[0])
-    for measure, sides in panels.items():
-        low = min(grid.min() for grid in sides.values())
-        for when, grid in sides.items():
-            ax = next(spots)
-            _likeness(ax, grid, low, embeddings="hidden" in measure)
-            ax.set_title(f"{measure}\n{when}", fontsize=9)
+    flat = [
+        (m, when, grid) for m, sides in panels.items() for when, grid in sides.items()
+    ]
+    fig, axes = figure(8, 3.4, ncols=len(flat), squeeze=False)
+    for ax, (measure, when, grid) in zip(axes[0], flat, strict=True):
+        low = min(side.min() for side in panels[measure].values())
+        ax.imshow(grid, cmap=WEIGHTS, vmin=1.2 * low - 0.2, vmax=1, aspect="auto")
+        for (row, column), value in np.ndenumerate(grid):
+            paint = "white" if value > 0.4 * low + 0.6 else "black"
+            how = {"ha": "center", "va": "center", "fontsize": 7, "color": paint}
+            ax.text(column, row, f"{value:.2f}", **how)
+        for column, row in enumerate(grid.argmax(0)):
+            frame = {"fill": False, "ec": ORANGE, "lw": 2}
+            ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **frame))
+        for axis, size in zip((ax.yaxis, ax.xaxis), grid.shape, strict=True):
+            names = ["emb", *range(size - 1)] if "hidden" in measure else range(size)
+            axis.set_ticks(range(size), names, fontsize=8)
+        ax.set_title(f"{measure}\n{when}", fontsize=9)
+        ax.grid(visible=False)
     axes[0][0].set_ylabel("teacher")
     fig.supxlabel("student", fontsize=11)
     return fig
-
-
-def _likeness(ax: Axes, grid: np.ndarray, low: float, embeddings: bool) -> None:
-    from matplotlib.patches import Rectangle
-
-    reach = 1 - low
-    _heads(ax, grid, cmap=WEIGHTS, vmin=low - 0.2 * reach, vmax=1)
-    ax.set_ylabel("")
-    for (row, column), value in np.ndenumerate(grid):
-        paint = "white" if value > low + 0.6 * reach else "black"
-        how = {"ha": "center", "va": "center", "fontsize": 7, "color": paint}
-        ax.text(column, row, f"{value:.2f}", **how)
-    for column, row in enumerate(grid.argmax(0)):
-        box = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=ORANGE, lw=2)
-        ax.add_patch(box)
-    for axis, size in ((ax.yaxis, len(grid)), (ax.xaxis, grid.shape[1])):
-        names = ["emb", *range(size - 1)] if embeddings else range(size)
-        axis.set_ticks(range(size), names, fontsize=8)

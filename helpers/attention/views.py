@@ -23,17 +23,15 @@ from string import Template
 
 import numpy as np
 
-from helpers.attention.maps import Sentence
+from helpers.attention.maps import Sentence, check_number
 from helpers.core.errors import WorkbookError
 
 LIMIT = 300_000  # bytes that one view may add to a notebook
 LIBRARIES = ("jquery-2.2.4.min.js", "d3-5.7.0.min.js")
 WIDTHS = {"head": 360, "model": 990, "neuron": 1050}  # pixels that a view wants
-MENUS = {
-    "head": 'Layer: <select id="layer"></select> ',
-    "model": "",
-    "neuron": 'Layer: <select id="layer"></select> Head: <select id="att_head"></select> ',
-}
+LAYER_MENU = 'Layer: <select id="layer"></select> '
+HEAD_MENU = 'Head: <select id="att_head"></select> '
+MENUS = {"head": LAYER_MENU, "model": "", "neuron": LAYER_MENU + HEAD_MENU}
 PAIR_MENU = """Attention: <select id="filter"><option value="0">All</option>
 <option value="1">Sentence A -&gt; Sentence A</option>
 <option value="2">Sentence B -&gt; Sentence B</option>
@@ -84,9 +82,7 @@ def view(
         return drawn
     for fewer, some in _lighter(layers, heads):
         if _draw(kind, sentence, fewer, some).bytes <= limit:
-            advice = f"choose fewer layers, such as layers={fewer}"
-            if some != heads:
-                advice = f"choose less, such as layers={fewer}, heads={some}"
+            advice = f"choose less, such as layers={fewer}, heads={some}"
             break
     else:
         advice = "shorten the text"
@@ -99,10 +95,10 @@ def view(
 
 def _chosen(what: str, given: Sequence[int] | None, count: int) -> list[int]:
     numbers = list(range(count)) if given is None else list(dict.fromkeys(given))
-    wrong = [n for n in numbers if not 0 <= n < count]
-    if wrong or not numbers:
-        said = f"no {what} {wrong[0]}" if wrong else f"no {what} chosen"
-        raise WorkbookError(f"{said}: the model has {what}s 0 to {count - 1}")
+    for number in numbers:
+        check_number(what, number, count)
+    if not numbers:
+        raise WorkbookError(f"no {what} chosen: the model has {what}s 0 to {count - 1}")
     return numbers
 
 
@@ -153,8 +149,10 @@ def _draw(kind: str, sentence: Sentence, layers: list[int], heads: list[int]) ->
 def _parameters(
     kind: str, sentence: Sentence, layers: list[int], heads: list[int]
 ) -> dict[str, object]:
-    """What bertviz's programs read. Weights are shades, or made of the vectors beside
-    them: with these decimals softmax(QK^T / sqrt(d)) is the weights to 1e-6.
+    """What bertviz's programs read, rounded.
+
+    Weights are shades, but in the neuron view they can be recomputed: with these
+    decimals softmax(QK^T / sqrt(d)) of its vectors is its weights to 1e-6.
     """
     numbers = {"attn": (sentence.weights, 7 if kind == "neuron" else 3)}
     if kind == "neuron":
