@@ -229,7 +229,7 @@ with sync_playwright() as playwright:
     for frame in page.frames[1:]:
         frame.wait_for_selector("#vis svg line", state="attached", timeout=30_000)
         seen.append(frame.evaluate(SEEN))
-        if frame.query_selector("#filter"):
+        if frame.is_visible("#filter"):
             frame.select_option("#filter", index=4)  # from the second text to the first
             seen[-1]["second"] = frame.evaluate(SEEN)["left"]
         if frame.query_selector("#collapsed"):

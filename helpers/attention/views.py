@@ -29,14 +29,6 @@ from helpers.core.errors import WorkbookError
 LIMIT = 300_000  # bytes that one view may add to a notebook
 LIBRARIES = ("jquery-2.2.4.min.js", "d3-5.7.0.min.js")
 WIDTHS = {"head": 360, "model": 990, "neuron": 1050}  # pixels that a view wants
-LAYER_MENU = 'Layer: <select id="layer"></select> '
-HEAD_MENU = 'Head: <select id="att_head"></select> '
-MENUS = {"head": LAYER_MENU, "model": "", "neuron": LAYER_MENU + HEAD_MENU}
-PAIR_MENU = """Attention: <select id="filter"><option value="0">All</option>
-<option value="1">Sentence A -&gt; Sentence A</option>
-<option value="2">Sentence B -&gt; Sentence B</option>
-<option value="3">Sentence A -&gt; Sentence B</option>
-<option value="4">Sentence B -&gt; Sentence A</option></select>"""
 
 
 @dataclass(frozen=True)
@@ -139,7 +131,8 @@ def _draw(kind: str, sentence: Sentence, layers: list[int], heads: list[int]) ->
         "view.html",
         title=html.escape(title),
         width=WIDTHS[kind] - 16,
-        menus=MENUS[kind] + ("" if sentence.second is None else PAIR_MENU),
+        kind=kind,
+        texts="one-text" if sentence.second is None else "two-texts",
         packed=_packed(kind, _parameters(kind, sentence, layers, heads)),
     )
     escaped = {"title": html.escape(title), "page": html.escape(page)}
