@@ -8,24 +8,21 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import b64decode
+from gzip import decompress
+from importlib.resources import files
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT
 
 from helpers.attention import maps
-from helpers.attention.frames import LIBRARIES, VENDOR, unpack
-from helpers.attention.maps import Neurons, Sentence
-from helpers.attention.views import (
-    LIMIT,
-    _neuron_page,
-    head_view,
-    model_view,
-    neuron_view,
-    weigh,
-)
+from helpers.attention.maps import Sentence
+from helpers.attention.views import LIBRARIES, LIMIT, view
 from helpers.core.errors import WorkbookError
 
+VENDOR = files("helpers.attention") / "vendor"
 TEXT = "The animal did not cross because it was tired."  # 12 tokens
 PAIR = ("Who spoke?", "Nobody spoke in the lift.")
 HOSTILE = [
@@ -46,117 +43,116 @@ def sentence(bert_model, tokenizer):
 
 @pytest.fixture(scope="module")
 def long(bert_model, tokenizer):
-    found = maps.neurons(bert_model, tokenizer, "the old man and the sea, " * 9)
-    assert len(found.sentence.tokens) == 65
-    return found.sentence
+    found = maps.read(bert_model, tokenizer, "the old man and the sea, " * 9)
+    assert len(found.tokens) == 65
+    return found
 
 
 @pytest.fixture(scope="module")
-def draw(sentence, bert_model, distilbert_model, tokenizer):
-    """`draw[name]()`: each kind of view."""
+def shown(sentence, distilbert_model, tokenizer):
+    """The arguments of each view that is drawn here."""
     pair = maps.read(distilbert_model, tokenizer, *PAIR)
-    bert, student = (bert_model, tokenizer), (distilbert_model, tokenizer)
     return {
-        "head": lambda: head_view(sentence),
-        "model": lambda: model_view(sentence),
-        "neuron": lambda: neuron_view(*bert, TEXT, layer=3, head=2),
-        "distilbert": lambda: neuron_view(*student, TEXT, layer=1),
-        "pair, head": lambda: head_view(pair, layers=[0, 2], heads=[1, 5]),
-        "pair, neuron": lambda: neuron_view(*student, *PAIR, 2, 4, heads=[0, 4]),
+        "head": ("head", sentence),
+        "model": ("model", sentence),
+        "neuron": ("neuron", sentence, [3], [2, *range(2), *range(3, 12)]),
+        "distilbert": ("neuron", maps.read(distilbert_model, tokenizer, TEXT), [1]),
+        "pair, head": ("head", pair, [0, 2], [1, 5]),
+        "pair, neuron": ("neuron", pair, [2], [4, 0]),
     }
 
 
 @pytest.fixture(scope="module")
-def views(draw):
-    return {name: make() for name, make in draw.items()}
+def views(shown):
+    return {name: view(*arguments) for name, arguments in shown.items()}
 
 
 @pytest.fixture(scope="module")
 def hostile():
     """The hostile tokens in a head, a model and a neuron view."""
     size = len(HOSTILE)
-    bad = Sentence(HOSTILE, np.full((1, 1, size, size), 1 / size), None)
-    vectors = np.ones((1, 1, size, 2))
-    made = _neuron_page(Neurons(bad, vectors, vectors), [0], [0], 0, 0)
-    return {"bad head": head_view(bad), "bad": model_view(bad), "bad neuron": made}
+    weights, vectors = np.full((1, 1, size, size), 1 / size), np.ones((1, 1, size, 2))
+    bad = Sentence(HOSTILE, weights, None, vectors, vectors)
+    return {f"bad {kind}": view(kind, bad) for kind in ("head", "model", "neuron")}
 
 
-def data(view):
+def script(drawn):
+    """What a view's frame will run."""
+    pattern = "id=&quot;packed&quot; type=&quot;text/plain&quot;&gt;([^&]*)&lt;"
+    return decompress(b64decode(re.search(pattern, drawn.html)[1])).decode()
+
+
+def data(drawn):
     """What the view's program is given, read out of its page."""
-    script = unpack(view.html)
-    marker = "window.bertviz_params = "
-    return json.JSONDecoder().raw_decode(script, script.index(marker) + len(marker))[0]
+    marker, text = "window.bertviz_params = ", script(drawn)
+    return json.JSONDecoder().raw_decode(text, text.index(marker) + len(marker))[0]
 
 
-def test_views_are_light_and_the_same_bytes_twice(draw, views, sentence):
-    import nbformat
-
+def test_views_are_light_and_the_same_bytes_twice(shown, views, sentence):
     assert sentence.weights.shape == (6, 12, 12, 12)
-    assert all(view.bytes < LIMIT for view in views.values())
+    assert all(drawn.bytes < LIMIT for drawn in views.values())
     assert sum(views[name].bytes for name in ("head", "model", "neuron")) < 600_000
     for name in ("head", "model", "neuron"):
-        assert draw[name]().html == views[name].html
-    view = views["head"]  # weighs in a notebook what it says
-    output = nbformat.v4.new_output("display_data", {"text/html": view._repr_html_()})
+        assert view(*shown[name]).html == views[name].html
+    drawn = views["head"]  # weighs in a notebook what it says
+    output = nbformat.v4.new_output("display_data", {"text/html": drawn._repr_html_()})
     cell = nbformat.v4.new_code_cell("view", outputs=[output])
     file = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
-    assert view.bytes <= len(file) < view.bytes + 1500
-    assert "kB" in repr(view)
-    assert len(repr(view)) < 100, "the data are no part of what a console shows"
+    assert drawn.bytes <= len(file) < drawn.bytes + 1500
+    assert "kB" in repr(drawn)
+    assert len(repr(drawn)) < 100, "the data are no part of what a console shows"
 
 
-def test_the_weight_is_foretold(sentence, long, bert_model, tokenizer):
-    bert = bert_model, tokenizer, TEXT
-    given, free, two = maps.neurons(*bert), {"limit": 10**8}, [2, 4]
-    for bytes_, view in [
-        (weigh(sentence), model_view(sentence)),
-        (weigh(long, kind="head"), head_view(long, **free)),
-        (weigh(long, [1], [2, 3]), model_view(long, [1], [2, 3])),
-        (weigh(given, two), neuron_view(*bert, layer=2, layers=two, **free)),
-    ]:
-        assert bytes_ == pytest.approx(view.bytes, rel=0.15), view
-
-
-def test_too_heavy_a_view_is_refused_with_one_that_fits(long, bert_model, tokenizer):
-    for show in (head_view, model_view):
-        with pytest.raises(WorkbookError, match=r"65 tokens.*above 300 kB:") as refused:
-            show(long)
-        layers = re.search(r"layers=(\[.*?\])", str(refused.value))[1]
-        assert show(long, json.loads(layers)).bytes < LIMIT
-    with pytest.raises(WorkbookError, match=r"heads=\[.*\]") as refused:
-        model_view(long, limit=170_000)
+@pytest.mark.parametrize(
+    ("kind", "limit", "halved"),
+    [("head", LIMIT, "layers"), ("model", LIMIT, "layers"), ("model", 170_000, "heads"),
+     ("neuron", LIMIT, "heads")],
+)  # fmt: skip
+def test_too_heavy_a_view_is_refused_with_one_that_fits(long, kind, limit, halved):
+    line = rf"the {kind} view of 65 tokens, .*above {limit // 1000} kB: choose less"
+    with pytest.raises(WorkbookError, match=line) as refused:
+        view(kind, long, limit=limit)
     found = re.search(r"layers=(\[.*?\]), heads=(\[.*?\])", str(refused.value))
-    chosen = map(json.loads, found.groups())
-    assert model_view(long, *chosen, limit=170_000).bytes < 170_000
-    with pytest.raises(WorkbookError, match="shorten the text"):
-        model_view(long, limit=1000)
-    with pytest.raises(WorkbookError, match=r"neuron view of 12 tokens.*layers=\[0, "):
-        neuron_view(bert_model, tokenizer, TEXT, layers=range(6))
+    layers, heads = map(json.loads, found.groups())
+    assert (len(heads) == 12) == (halved == "layers")
+    lighter = view(kind, long, layers, heads, limit)
+    said = int(
+        re.search(r"would weigh ([\d,]+) kB", str(refused.value))[1].replace(",", "")
+    )
+    assert lighter.bytes < limit < 1000 * said
 
 
-def test_views_hold_the_layers_and_heads_meant(views, sentence, bert_model, tokenizer):
-    held = data(head_view(sentence, layers=[4, 1], heads=[7]))
-    assert held["labels"]["layers"] == held["include_layers"] == [1, 4]
-    assert held["labels"]["heads"] == [7]
-    expected = sentence.weights[[1, 4]][:, [7]]
+def test_a_view_that_is_too_heavy_with_one_head_wants_a_shorter_text(sentence):
+    with pytest.raises(WorkbookError, match="above 1 kB: shorten the text"):
+        view("model", sentence, limit=1000)
+
+
+def test_views_hold_the_layers_and_heads_meant(views, sentence):
+    held = data(view("head", sentence, layers=[4, 1], heads=[7]))
+    assert held["include_layers"] == [4, 1]
+    assert held["include_heads"] == [7]
+    expected = sentence.weights[[4, 1]][:, [7]]
     assert np.abs(np.array(held["attention"]["attn"]) - expected).max() <= 0.000501
     assert np.shape(data(views["model"])["attention"]["attn"]) == (6, 12, 12, 12)
-    wrong = {"no layer 6": [[6]], "no head -1": [None, [-1]], "no layer chosen": [[]]}
+    wrong = {
+        "no layer 6: the model has layers 0 to 5": [[6]],
+        "no head -1": [None, [-1]],
+        "no layer chosen": [[]],
+    }
     for message, chosen in wrong.items():
         with pytest.raises(WorkbookError, match=message):
-            model_view(sentence, *chosen)
-    with pytest.raises(WorkbookError, match=r"head 3 is not in .*heads=\[1\]"):
-        neuron_view(bert_model, tokenizer, TEXT, head=3, heads=[1])
+            view("model", sentence, *chosen)
 
 
 @pytest.mark.parametrize(("name", "layer"), [("neuron", 3), ("distilbert", 1)])
 def test_the_neuron_views_numbers_are_the_models(
-    name, layer, views, bert_model, distilbert_model, tokenizer
+    name, layer, shown, views, bert_model, distilbert_model, tokenizer
 ):
     model = bert_model if name == "neuron" else distilbert_model
     given, batch = data(views[name])["attention"], tokenizer(TEXT, return_tensors="pt")
+    heads = data(views[name])["include_heads"]
     weights, *vectors = (np.array(given[n])[0] for n in ("attn", "queries", "keys"))
-    true = [p[layer, 0].numpy() for p in maps.queries_and_keys(model, batch)]
+    true = [p[layer, 0, heads].numpy() for p in maps.queries_and_keys(model, batch)]
     assert vectors[0].shape == (12, 12, 32)
     assert np.abs(np.subtract(vectors, true)).max() < 1e-6
     # as the page's own program makes them
@@ -164,27 +160,28 @@ def test_the_neuron_views_numbers_are_the_models(
     assert np.abs(dots - right).max() < 1e-5
     softmax = np.exp(dots) / np.exp(dots).sum(-1, keepdims=True)
     assert np.abs(weights - softmax).max() < 1e-6
-    assert np.abs(weights - maps.maps(model, batch)[layer, 0].numpy()).max() < 1e-6
+    expected = maps.maps(model, batch)[layer, 0, heads].numpy()
+    assert np.abs(weights - expected).max() < 1e-6
 
 
 def test_a_page_asks_nobody_and_text_never_leaves_its_quotes(views, hostile):
-    for name, view in (views | hostile).items():
-        page, script = html.unescape(view.html), unpack(view.html)
+    for name, drawn in (views | hostile).items():
+        page, program = html.unescape(drawn.html), script(drawn)
         assert "default-src 'none'" in page
         assert 'sandbox="allow-scripts"' in page, "not allow-same-origin"
         assert not re.search(r"\b(src|href)=", page.replace("srcdoc=", ""))
-        assert not re.search(r"cdnjs|require\.config", script)
-        inner = re.search(r'srcdoc="([^"]*)"', view.html)[1]
-        assert view.html.count("<iframe") == view.html.count("</iframe>") == 1
+        assert not re.search(r"cdnjs|require\.config", program)
+        inner = re.search(r'srcdoc="([^"]*)"', drawn.html)[1]
+        assert drawn.html.count("<iframe") == drawn.html.count("</iframe>") == 1
         assert "<" not in inner
         assert "hacked" not in html.unescape(inner), "text is in the packed data alone"
-        lines = (x for x in script.split("\n") if x.startswith("window.bertviz_params"))
-        line = next(lines)
+        lines = program.split("\n")
+        line = next(x for x in lines if x.startswith("window.bertviz_params"))
         assert line.isascii()
         assert not re.search(r"[<>&]", line)
-        assert script.count("hacked") == line.count("hacked")
+        assert program.count("hacked") == line.count("hacked")
         if name in hostile:
-            assert data(view)["attention"]["left_text"] == HOSTILE
+            assert data(drawn)["attention"]["left_text"] == HOSTILE
 
 
 def test_the_libraries_are_those_of_the_readme_with_their_licences():
@@ -232,7 +229,7 @@ with sync_playwright() as playwright:
     for frame in page.frames[1:]:
         frame.wait_for_selector("#vis svg line", state="attached", timeout=30_000)
         seen.append(frame.evaluate(SEEN))
-        if frame.query_selector("#filter"):
+        if frame.is_visible("#filter"):
             frame.select_option("#filter", index=4)  # from the second text to the first
             seen[-1]["second"] = frame.evaluate(SEEN)["left"]
         if frame.query_selector("#collapsed"):
@@ -254,8 +251,8 @@ with sync_playwright() as playwright:
 def test_every_view_draws_itself_in_chromium_with_no_network(
     views, hostile, sentence, distilbert_model, tokenizer, tmp_path
 ):
-    path, shown = tmp_path / "views.html", views | hostile
-    bodies = "\n".join(view.html for view in shown.values())
+    path, drawn = tmp_path / "views.html", views | hostile
+    bodies = "\n".join(each.html for each in drawn.values())
     path.write_text(f"<!doctype html><meta charset=utf-8>{bodies}", "utf8")
     # a process of its own: there may be one Playwright in each
     command = [sys.executable, "-c", LOOK, shutil.which("chromium"), path.as_uri()]
@@ -266,8 +263,8 @@ def test_every_view_draws_itself_in_chromium_with_no_network(
     assert found["errors"] == []
     assert found["requests"] == [path.as_uri()], "nothing but the page itself"
     assert found["hacked"] == "undefined"
-    assert [frame["hacked"] for frame in found["seen"]] == ["undefined"] * len(shown)
-    seen = dict(zip(shown, found["seen"], strict=True))
+    assert [frame["hacked"] for frame in found["seen"]] == ["undefined"] * len(drawn)
+    seen = dict(zip(drawn, found["seen"], strict=True))
     for name in views:
         assert seen[name]["lines"] > 0, name
         assert max(seen[name]["high"], seen[name]["wide"]) <= 0, f"{name}: a scroll bar"
@@ -281,7 +278,7 @@ def test_every_view_draws_itself_in_chromium_with_no_network(
         ("distilbert", "heads", [str(head) for head in range(12)]),
         ("pair, head", "layers", ["0", "2"]),
         ("pair, head", "squares", ["Head 1", "Head 5"]),
-        ("pair, neuron", "heads", ["0", "4"]),
+        ("pair, neuron", "heads", ["4", "0"]),
         ("pair, head", "second", SECOND),
         ("pair, neuron", "second", SECOND * 2),  # collapsed and expanded
         ("bad head", "left", HOSTILE),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import io
 
 import nbformat
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, title_of
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pictures import axes, widths, words, xs, ys
 from PIL import Image
 
 from helpers.attention import head_ablation, maps, plots
-from helpers.attention.explorers import MapReader, head_explorer, shortened
-from helpers.attention.patterns import Pattern
+from helpers.attention.explorers import head_explorer, shortened
 from helpers.checkpoints import bert, distilbert
 from helpers.core import session
 from helpers.core.errors import WorkbookError
@@ -73,6 +74,79 @@ def test_recorded_views_are_light_and_stand_above_their_stills(recorded):
     assert all(still in sources[i + 1] for i, still in zip(at, stills, strict=True))
 
 
+def defined(name, **given):
+    """A function that a cell of the notebook defines, and which needs `given`."""
+    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
+        for part in ast.parse(cell.source).body if cell.cell_type == "code" else ():
+            if isinstance(part, ast.FunctionDef) and part.name == name:
+                exec(ast.unparse(part), given)
+    return given[name]
+
+
+def counts(pattern, ids, sides, query, key):
+    """Whether `key` counts for `query`, said once more and one pair at a time."""
+    special = {"[CLS]": 101, "[SEP]": 102}
+    if ids[query] in special.values():
+        return False
+    if pattern in special:
+        return ids[key] == special[pattern]
+    if ids[key] in special.values():
+        return False
+    return {
+        "next": key == query + 1,
+        "previous": key == query - 1,
+        "itself": key == query,
+        "same word": key != query and ids[key] == ids[query],
+        "other text": sides[key] != sides[query],
+    }[pattern]
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+@pytest.mark.parametrize(
+    "seconds", [None, ["Yes, rye.", "Nobody spoke in it.", "It is."]]
+)
+def test_patterns_are_those_of_plain_loops(kind, seconds, request, tokenizer):
+    """Measured in one padded batch, they are those of each text alone."""
+    model = request.getfixturevalue(f"{kind}_model")
+    texts = ["Rye.", "Nobody spoke in the lift, and the lift spoke to nobody.", "It?"]
+    bar = Bar(3)
+    given = {"torch": torch, "attention": maps, "tokenizer": tokenizer, "bar": bar}
+    given["pattern_keys"] = defined("pattern_keys", **given)
+    measured = defined("measure", **given)(model, texts, seconds)
+    assert bar.done == 3
+    names = ["next", "previous", "itself", "[CLS]", "[SEP]", "same word", "other text"]
+    assert list(measured) == names[: 6 if seconds is None else 7]
+    pairs = zip(texts, seconds or [None] * 3, strict=True)
+    alone = [maps.read(model, tokenizer, *pair) for pair in pairs]
+    for name, (given, even, asked) in measured.items():
+        total, chance, words = 0, 0, 0
+        for tokens, weights, second, *_ in alone:
+            ids, places = tokenizer.convert_tokens_to_ids(tokens), range(len(tokens))
+            how = ids, [at >= (second or len(ids)) for at in places]
+            for query in places:
+                keys = [key for key in places if counts(name, *how, query, key)]
+                if keys:
+                    total += weights[:, :, query, keys].sum(-1)
+                    chance += len(keys) / len(ids)
+                    words += 1
+        assert asked == words
+        assert even == pytest.approx(chance / words)
+        assert np.allclose(given, total / words, atol=1e-5)
+
+
+def test_cka_is_blind_to_turning_and_scale():
+    cka, draw = defined("cka", torch=torch), np.random.default_rng(1).normal
+    one, other = draw(size=(40, 6)), draw(size=(40, 9))
+    turn, _ = np.linalg.qr(draw(size=(6, 6)))
+    first, second = torch.tensor(one), torch.tensor(other)
+    assert cka(first, torch.tensor(3 * one @ turn + 5)).item() == pytest.approx(1)
+    centre = np.eye(40) - 1 / 40  # the definition, by Gram matrices
+    k, m = (centre @ x @ x.T @ centre for x in (one, other))
+    hsic = (k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum())
+    assert cka(first, second).item() == pytest.approx(hsic)
+    assert cka(first, second) < 0.5
+
+
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
@@ -88,18 +162,25 @@ def test_the_parameters_are_checked(name, value, line):
         session.check_parameters({name: value})
 
 
-def test_the_recipe_runs_alone(recipe, python, tmp_path, distilbert_model, tokenizer):
-    text = TEXT + " It cost 2$."
-    for kind, where in {"student": distilbert(), "teacher": bert()}.items():
-        out = tmp_path / kind
-        names = {"CHECKPOINT": str(where), "TEXT": text, "OUT": str(out)}
-        done = python(recipe, HF_HUB_OFFLINE="1", **names)
-        assert done.returncode == 0, done.stderr
-        assert "the word that is looked at most:" in done.stdout
-        Image.open(out / "attention.png").verify()
-    saved = np.load(tmp_path / "student" / "attention.npy")
-    read = maps.read(distilbert_model, tokenizer, text)
-    assert np.abs(saved - read.weights).max() < 1e-5
+def test_the_recipe_runs_alone(
+    recipe, python, tmp_path, distilbert_model, tokenizer, monkeypatch, capsys
+):
+    names = {"CHECKPOINT": str(distilbert()), "TEXT": TEXT + " It cost 2$."}
+    out = tmp_path / "student"
+    done = python(recipe, HF_HUB_OFFLINE="1", OUT=str(out), **names)
+    assert done.returncode == 0, done.stderr
+    assert "the word that is looked at most:" in done.stdout
+    Image.open(out / "attention.png").verify()
+    read = maps.read(distilbert_model, tokenizer, names["TEXT"])
+    assert np.abs(np.load(out / "attention.npy") - read.weights).max() < 1e-5
+    # and in this process with the other model
+    out = tmp_path / "teacher"
+    for name, value in (names | {"CHECKPOINT": str(bert()), "OUT": str(out)}).items():
+        monkeypatch.setenv(name, value)
+    exec(recipe, {})
+    assert "the word that is looked at most:" in capsys.readouterr().out
+    Image.open(out / "attention.png").verify()
+    assert np.load(out / "attention.npy").shape == (6, 12, *read.weights.shape[2:])
 
 
 def test_the_ablation_pictures_are_what_is_stored():
@@ -135,7 +216,7 @@ def sentence(distilbert_model, tokenizer):
     return maps.read(distilbert_model, tokenizer, TEXT)
 
 
-def test_pictures_hold_what_they_are_given(sentence, distilbert_model, tokenizer):
+def test_pictures_hold_what_they_are_given(sentence):
     weights, tokens = sentence.weights, sentence.tokens
     pair = {"$one": weights[0, 0], "two": weights[1, 3]}
     left, right, *_ = axes(plots.maps(pair, tokens))
@@ -150,10 +231,9 @@ def test_pictures_hold_what_they_are_given(sentence, distilbert_model, tokenizer
     assert np.allclose(layer.images[0].get_array(), most)
     assert list(map(int, words(layer.texts))) == places[most >= 0.2].tolist()
     # the neuron picture's bars are the weights
-    given = maps.neurons(distilbert_model, tokenizer, TEXT)
-    query, keys = given.queries[1, 3, 4], given.keys[1, 3]
-    want = given.sentence.weights[1, 3, 4]
-    panels = axes(plots.neurons(query, keys, want, given.sentence.tokens, 4))
+    query, keys = sentence.queries[1, 3, 4], sentence.keys[1, 3]
+    want = weights[1, 3, 4]
+    panels = axes(plots.neurons(query, keys, want, tokens, 4))
     sums, softmax = (widths(ax) for ax in panels[1:3])
     exponents = np.exp(np.array(sums) - max(sums))
     assert softmax == pytest.approx(want.tolist())
@@ -161,7 +241,7 @@ def test_pictures_hold_what_they_are_given(sentence, distilbert_model, tokenizer
     # patterns and likeness mark the highest
     one = np.full((3, 12), 0.1)
     one[2, 5] = 0.8
-    ax = axes(plots.patterns({"student": {"next": Pattern(one, 0.05, 9)}}))[0]
+    ax = axes(plots.patterns({"student": {"next": one}}))[0]
     assert len(ax.lines) == 1
     assert (xs(ax), ys(ax)) == ([5], [2])
     grid = np.array([[0.9, 0.2], [0.5, 0.7], [0.1, 0.3]])
@@ -190,8 +270,8 @@ def test_a_picture_file_is_small_and_true_to_its_colours(sentence):
 
 @pytest.fixture(scope="module")
 def explorer(distilbert_model, bert_model, tokenizer):
-    reader = MapReader({"student": distilbert_model, "teacher": bert_model}, tokenizer)
-    return head_explorer(reader, "student", TEXT, 1, 8).children
+    models = {"student": distilbert_model, "teacher": bert_model}
+    return head_explorer(models, tokenizer, "student", TEXT, 1, 8).children
 
 
 def test_every_control_changes_the_picture(explorer):
@@ -205,13 +285,14 @@ def test_every_control_changes_the_picture(explorer):
     assert len(set(seen)) == 6
     assert "teacher, layer 2, head 3, weights from 0.5" in picture.value
     model.value, layer.value = "student", 5
-    assert picture.value == "<p>The student has no layer 5: 0 to 2.</p>"
+    assert picture.value == "<p>there is no layer 5: the student has layers 0 to 2</p>"
     layer.value, threshold.value = 1, 0.1
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    ("text", "line"), [("  ", "the text is empty"), ("A ||  ", "second text is empty")]
+    ("text", "line"),
+    [("  ", "the text is empty"), ("A ||  ", "the second text is empty")],
 )
 def test_a_text_without_a_word_gets_a_friendly_line(explorer, text, line):
     box, *_, picture = explorer

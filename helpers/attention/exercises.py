@@ -27,17 +27,15 @@ entropy = Exercise(
         "Logarithms of weights are negative: where is the minus sign?": (
             lambda row: -_bits(row)
         ),
-        "That is the mean over the tokens. Each log already comes with its weight: sum them.": (
-            lambda row: _bits(row) / len(row)
-        ),
+        "That is the mean over the tokens. Each log already comes with its weight: "
+        "sum them.": (lambda row: _bits(row) / len(row)),
         "The logarithms are not weighed. How often does each surprise happen?": (
             lambda row: -sum(math.log2(weight) for weight in row if weight > 0)
         ),
-        "That is 2 to the entropy, the number of tokens it feels like. The bits themselves?": (
-            lambda row: 2 ** _bits(row)
-        ),
+        "That is 2 to the entropy, the number of tokens it feels like. "
+        "The bits themselves?": (lambda row: 2 ** _bits(row)),
     },
-    praise="an even row of S tokens has log2(S) bits, a row with one weight of 1 has none.",
+    praise="an even row of S tokens has log2(S) bits, one weight of 1 has none.",
 )
 
 
@@ -71,7 +69,8 @@ rollout = Exercise(
     answer=lambda first, second: _mixed(second) @ _mixed(first),
     inputs=Drawn(_layers),
     mistakes={
-        "Where is the residual connection? Half of each layer's output is the token itself.": (
+        "Where is the residual connection? "
+        "Half of each layer's output is the token itself.": (
             lambda first, second: second.mean(0) @ first.mean(0)
         ),
         "The order: the second layer reads what the first has mixed, second @ first.": (
@@ -80,12 +79,10 @@ rollout = Exercise(
         "Rows sum to 4: after adding the identity, divide by 2 in each layer.": (
             lambda first, second: 4 * _mixed(second) @ _mixed(first)
         ),
-        "Each layer has a residual connection of its own: add the identity before multiplying.": (
-            _residual_once
-        ),
-        "Is that `*`? A matrix product, `@`, follows every way through the first layer.": (
-            lambda first, second: _mixed(second) * _mixed(first)
-        ),
+        "Each layer has a residual connection of its own: "
+        "add the identity before multiplying.": (_residual_once),
+        "Is that `*`? A matrix product, `@`, follows every way through the "
+        "first layer.": (lambda first, second: _mixed(second) * _mixed(first)),
     },
     praise="each row still sums to 1: a share of every input token.",
 )
