@@ -22,14 +22,11 @@ Row = dict[str, Any]
 
 
 def rows(
-    table: pd.DataFrame, source: Source, labels: Labels, notes: list[str]
+    table: pd.DataFrame, source: Source, labels: Labels
 ) -> tuple[list[Row], list[str]]:
-    """Every row in its schema, labels by name, and where each stands.
-
-    Raises `WorkbookError`, one line, that names the bad rows.
-    """
+    """Every row in its schema, labels by name, and where each stands."""
     if source.head == "tokens":
-        table = _tagged(table, source, labels, notes)
+        table = _tagged(table, source, labels)
     if source.head == "multilabel":
         whole = [str(one) for one in table["label"] if not str(one).startswith("[")]
         mark = next((m for m in "|;," if any(m in one for one in whole)), "|")
@@ -43,10 +40,7 @@ def rows(
 def checked(
     table: pd.DataFrame, source: Source, check: Callable[[Row], Any]
 ) -> list[Any]:
-    """What `check` makes of each row.
-
-    Raises `WorkbookError` that names all rows of which it made none.
-    """
+    """What `check` makes of each row; rows of which it makes none are refused."""
     made, faults = [], []
     for place, row in zip(table.index, table.to_dict("records"), strict=True):
         try:
@@ -108,15 +102,18 @@ def _value(cell: Any) -> Any:
 
 def _split(cell: Any, mark: str) -> Any:
     found = _value(cell)
-    return (
-        found if not isinstance(found, str) else found.split(mark) * bool(found.strip())
-    )
+    if not isinstance(found, str):
+        return found
+    return found.split(mark) if found.strip() else []
 
 
 def _texts(row: Row) -> Row:
-    return {
-        name: text(row[name], name) for name in ("text", "text_pair") if name in row
-    }
+    there = (name for name in ("text", "text_pair") if name in row)
+    return {name: text(row[name], name) for name in there}
+
+
+def _class(row: Row, labels: Labels) -> Row:
+    return {**_texts(row), "label": labels.name(row["label"])}
 
 
 def _multilabel(row: Row, labels: Labels) -> Row:
@@ -126,9 +123,12 @@ def _multilabel(row: Row, labels: Labels) -> Row:
     return {**_texts(row), "label": found}
 
 
-def _tagged(
-    table: pd.DataFrame, source: Source, labels: Labels, notes: list[str]
-) -> pd.DataFrame:
+def _number(row: Row, labels: Labels) -> Row:
+    column = "score" if "score" in row else "label"
+    return {**_texts(row), column: number(row[column], column)}
+
+
+def _tagged(table: pd.DataFrame, source: Source, labels: Labels) -> pd.DataFrame:
     """Sentences with BIO tags by name, out of spans, words or lists, of any scheme."""
 
     def parts(row: Row) -> tuple[list[Any], list[str]]:
@@ -137,22 +137,19 @@ def _tagged(
             return conll.from_spans(text(row["text"], "text"), spans)
         words, tags = many(row["tokens"], "tokens"), many(row["tags"], "tags")
         if len(words) != len(tags) or not words:
-            raise Bad(
-                f"{len(words)} tokens and {len(tags)} tags", "a tag for every token"
-            )
+            found = f"{len(words)} tokens and {len(tags)} tags"
+            raise Bad(found, "a tag for every token")
         return words, [labels.name(tag) for tag in tags]
 
     words, tags = zip(*checked(table, source, parts), strict=True)
     if all(tag.isdecimal() for tag in itertools.chain(*tags)):
         last = max(map(int, itertools.chain(*tags)))
         names = ["O", *(f"{mark}-KIND{n}" for n in range(1, last + 1) for mark in "BI")]
-        mend = source.command(label_names=names[: last + 1])
-        raise source.bad(
-            f"tags as numbers, 0 to {last}", f"their names in order: {mend}"
-        )
+        mend = f"their names in order: {source.command(label_names=names[: last + 1])}"
+        raise source.bad(f"tags as numbers, 0 to {last}", mend)
     bio, scheme = conll.to_bio(list(tags))
     if scheme:
-        notes.append(f"the tags are {scheme}; they are read as BIO")
+        source.notes.append(f"the tags are {scheme}; they are read as BIO")
     made = table[[]].assign(tokens=words, tags=bio)
     return made[[found != ["-DOCSTART-"] for found in words]]
 
@@ -174,30 +171,36 @@ def _tokens(row: Row, labels: Labels) -> Row:
 
 def _questions(row: Row, labels: Labels) -> Row:
     context, question = (text(row[name], name) for name in ("context", "question"))
-    given = _value(row["answers"] if "answers" in row else row["answer_text"])
-    if given in ("", None):
-        given = []
-    elif isinstance(given, str):
-        given = [{"text": given, "answer_start": row.get("answer_start")}]
-    elif isinstance(given, dict):  # as datasets holds them: lists side by side
-        sides = [many(given.get(name), name) for name in ("text", "answer_start")]
-        if len(sides[0]) != len(sides[1]):
-            raise Bad(f"{len(sides[0])} answers and {len(sides[1])} starts", "as many")
-        given = [{"text": t, "answer_start": s} for t, s in zip(*sides, strict=True)]
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        raise Bad(f"the answers {short(given)}", '[{"text": ..., "answer_start": ...}]')
+    given = _given(row)
     impossible = str(row.get("is_impossible")).lower()
     if impossible == str(bool(given)).lower():
-        raise Bad(
-            f"{len(given)} answers, is_impossible {impossible}", "one or the other"
-        )
+        found = f"{len(given)} answers, is_impossible {impossible}"
+        raise Bad(found, "one or the other")
     texts = [text(one.get("text"), "answer") for one in given]
-    starts = [
-        _start(context, answer, one.get("answer_start"))
-        for answer, one in zip(texts, given, strict=True)
-    ]
+    told = [one.get("answer_start") for one in given]
+    starts = [_start(context, *one) for one in zip(texts, told, strict=True)]
     answers = {"text": texts, "answer_start": starts}
     return {"context": context, "question": question, "answers": answers}
+
+
+def _given(row: Row) -> list[Row]:
+    """The answers of a question, each with its text and perhaps its start."""
+    given = _value(row["answers"] if "answers" in row else row["answer_text"])
+    if given in ("", None):
+        return []
+    if isinstance(given, str):
+        return [{"text": given, "answer_start": row.get("answer_start")}]
+    if isinstance(given, dict):  # as datasets holds them: lists side by side
+        texts, starts = (
+            many(given.get(name), name) for name in ("text", "answer_start")
+        )
+        if len(texts) != len(starts):
+            raise Bad(f"{len(texts)} answers and {len(starts)} starts", "as many")
+        sides = zip(texts, starts, strict=True)
+        return [{"text": answer, "answer_start": start} for answer, start in sides]
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise Bad(f"the answers {short(given)}", '[{"text": ..., "answer_start": ...}]')
+    return given
 
 
 def _start(context: str, answer: str, told: Any) -> int:
@@ -222,9 +225,8 @@ def _check_count(table: pd.DataFrame, source: Source) -> None:
     if there <= set("1234") and not source.label_names:
         one, zero = (source.command(label_names=list(n)) for n in ("1234", "0123"))
         found = f"the labels {', '.join(sorted(there))} and never 0"
-        raise source.bad(
-            found, f"0 to 3. Do yours count from 1? {one} or, if not, {zero}"
-        )
+        wanted = f"0 to 3. Do yours count from 1? {one} or, if not, {zero}"
+        raise source.bad(found, wanted)
 
 
 def _choices(row: Row, labels: Labels) -> Row:
@@ -249,18 +251,12 @@ def _choices(row: Row, labels: Labels) -> Row:
 
 
 CHECKS: dict[str, Callable[[Row, Labels], Row]] = {
-    "classification": lambda row, ls: {**_texts(row), "label": ls.name(row["label"])},
+    "classification": _class,
     "multilabel": _multilabel,
-    "regression": lambda row, _: {
-        **_texts(row),
-        "label": number(row["label"], "label"),
-    },
-    "similarity": lambda row, _: {
-        **_texts(row),
-        "score": number(row["score"], "score"),
-    },
+    "regression": _number,
+    "similarity": _number,
     "tokens": _tokens,
     "questions": _questions,
     "choices": _choices,
-    "corpus": lambda row, _: _texts(row),
+    "corpus": lambda row, labels: _texts(row),
 }

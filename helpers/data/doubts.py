@@ -23,13 +23,8 @@ def identity(row: Row) -> tuple[str, ...]:
     return tuple(sorted(found) if "score" in row else found)
 
 
-def repeats(
-    rows: Sequence[Row], places: Sequence[str], source: Source, notes: list[str]
-) -> None:
-    """Notes rows whose text stood in an earlier one, and contradictions among them.
-
-    Raises `WorkbookError` when a tenth of the rows contradict an earlier label.
-    """
+def repeats(rows: Sequence[Row], places: Sequence[str], source: Source) -> None:
+    """Notes rows whose text stood in an earlier one; refuses many contradictions."""
     first: dict[tuple[str, ...], tuple[str, Any]] = {}
     again, other = [], []
     for place, row in zip(places, rows, strict=True):
@@ -37,49 +32,34 @@ def repeats(
         before, then = first.setdefault(identity(row), (place, said))
         again += [f"{before} and {place}"] * (before != place)
         other += [f"{before} and {place}"] * (said != then)
-    named = "; ".join(other[:SHOWN]) + f", and {len(other) - SHOWN} more" * (
-        len(other) > SHOWN
-    )
+    more = f", and {len(other) - SHOWN} more" * (len(other) > SHOWN)
+    named = "; ".join(other[:SHOWN]) + more
     found = f"{len(other)} texts again with another label ({named})"
     if source.head == "classification" and len(other) > CONTRADICTED * len(rows):
         raise source.bad(found, "one label a text (if it may have several: multilabel)")
     if again:
         both = "equal texts stay on one side of the split"
-        notes.append(f"{len(again)} rows repeat a text ({again[0]}); {both}")
+        source.notes.append(f"{len(again)} rows repeat a text ({again[0]}); {both}")
     if other:
-        notes.append(f"{found}; no model gets both right")
+        source.notes.append(f"{found}; no model gets both right")
 
 
-def unreadable(
-    rows: Sequence[Row], places: Sequence[str], source: Source, notes: list[str]
-) -> None:
-    """Notes texts of which half or more is [UNK] to the English vocabulary.
-
-    Raises `WorkbookError` when that is most of the file.
-    """
-    texts = [" ".join(identity(row)) for row in rows]
-    # ASCII text has no [UNK], except in "words" of over 100 letters
-    odd = [
-        n
-        for n, t in enumerate(texts)
-        if not t.isascii() or max(map(len, t.split())) > 99
-    ]
+def unreadable(rows: Sequence[Row], places: Sequence[str], source: Source) -> None:
+    """Notes texts that are half [UNK] to the English vocabulary; refuses many."""
     bad = []
-    for start in range(0, len(odd), 1000):
-        part = odd[start : start + 1000]
-        ids = _tokenizer()(
-            [texts[n] for n in part], add_special_tokens=False, verbose=False
-        )
-        unknown = _tokenizer().unk_token_id
-        known = zip(part, ids["input_ids"], strict=True)
-        bad += [n for n, row in known if 2 * row.count(unknown) >= len(row)]
+    for place, row in zip(places, rows, strict=True):
+        text = " ".join(identity(row))
+        # ASCII text has no [UNK], except in "words" of over 100 letters
+        if not text.isascii() or max(map(len, text.split())) > 99:
+            pieces = _tokenizer().tokenize(text)
+            if 2 * pieces.count("[UNK]") >= len(pieces):
+                bad.append(f"{place}: {short(text)}")
     if bad:
-        some = f"{places[bad[0]]}: {short(texts[bad[0]])}"
         what = "rows are mostly [UNK] to this English model"
-        found = f"{len(bad)} of {len(rows)} {what} ({some})"
+        found = f"{len(bad)} of {len(rows)} {what} ({bad[0]})"
         if 2 * len(bad) > len(rows):
             raise source.bad(found, "English text")
-        notes.append(found)
+        source.notes.append(found)
 
 
 @cache

@@ -38,29 +38,24 @@ def load(
     a number from 0 in a file without a header, or a list that is joined into one text.
     `label_names` is a list, the names of 0, 1, ..., or a dict from spellings to names.
     Both may be JSON. `encoding` is for files that are not UTF-8. What is doubtful is
-    printed, a line each.
-
-    Raises `WorkbookError`, one line with file, rows and a cure, on what cannot be used.
+    printed, a line each; what cannot be used is one line with file, rows and a cure.
     """
     if head not in HEADS:
         raise WorkbookError(f"{path}: found head {head!r}; expected {listed(HEADS)}")
     told = choice.said("COLUMNS", columns), choice.said("LABEL_NAMES", label_names)
-    source, notes = Source(find(path), head, *told, encoding.strip()), []
+    source = Source(find(path), head, *told, encoding.strip())
     labels = Labels(source)
-    frame = files.read(source, notes, header=not choice.numbered(told[0]))
-    few = source.bad(f"{len(frame)} rows", f"{FEWEST} at least")
-    if frame.empty:
-        raise few
-    table = choice.pick(frame, source, notes)
-    rows, places = checks.rows(table, source, labels, notes)
+    frame = files.read(source, header=not choice.numbered(told[0]))
+    table = frame if frame.empty else choice.pick(frame, source)
+    rows, places = ([], []) if frame.empty else checks.rows(table, source, labels)
     if len(rows) < FEWEST:
-        raise few
+        raise source.bad(f"{len(frame)} rows", f"{FEWEST} at least")
     column = "tags" if head == "tokens" else "label"
     named = [choice.each(row[column]) for row in rows] if head in NAMED else []
     names = labels.order(named) if named else []
-    doubts.repeats(rows, places, source, notes)
-    doubts.unreadable(rows, places, source, notes)
-    say(source.path, notes)
+    doubts.repeats(rows, places, source)
+    doubts.unreadable(rows, places, source)
+    say(source.path, source.notes)
     return _dataset(rows, head, column, names)
 
 
@@ -73,7 +68,6 @@ def _dataset(rows: list[Any], head: str, column: str, names: list[str]) -> Datas
     code = {name: number for number, name in enumerate(names)}
     for row in rows if names else ():
         label = row[column]
-        row[column] = (
-            [code[n] for n in label] if isinstance(label, list) else code[label]
-        )
+        many = isinstance(label, list)
+        row[column] = [code[name] for name in label] if many else code[label]
     return Dataset(pa.Table.from_pylist(rows, schema=typed.arrow_schema))
