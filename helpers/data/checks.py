@@ -6,35 +6,33 @@ import ast
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from helpers.data import conll
 from helpers.data.labels import Labels
 from helpers.data.schemas import CHOICES
 from helpers.data.source import Bad, Source, short
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 LONGEST = 10_000  # words: a file whose line breaks are gone
 Row = dict[str, Any]
 
 
-def rows(
-    table: pd.DataFrame, source: Source, labels: Labels
-) -> tuple[list[Row], list[str]]:
-    """Every row in its schema, labels by name, and where each stands."""
+def rows(table: pd.DataFrame, source: Source, labels: Labels) -> list[tuple[str, Row]]:
+    """Where each row stands, and the row in its schema, labels by name."""
     if source.head == "tokens":
         table = _tagged(table, source, labels)
     if source.head == "multilabel":
-        whole = [str(one) for one in table["label"] if not str(one).startswith("[")]
-        mark = next((m for m in "|;," if any(m in one for one in whole)), "|")
-        table = table.assign(label=[_split(one, mark) for one in table["label"]])
-    if source.head == "choices":
+        table = table.assign(label=_split(list(map(_value, table["label"]))))
+    if source.head == "choices" and not source.label_names:
         _check_count(table, source)
-    check = CHECKS[source.head]
-    return checked(table, source, lambda row: check(row, labels)), list(table.index)
+    others = {"tokens": _tokens, "questions": _questions, "choices": _choices}
+    check = others.get(source.head, _texts)
+    made = checked(table, source, lambda row: check(row, labels))
+    return list(zip(table.index, made, strict=True))
 
 
 def checked(
@@ -71,8 +69,7 @@ def text(value: Any, column: str) -> str:
 def number(value: Any, column: str) -> float:
     """`value`, a finite number that fits a float32."""
     try:
-        wrong = isinstance(value, bool) or "_" in str(value)
-        found = math.nan if wrong else float(value)
+        found = float("nan" if isinstance(value, bool) or "_" in str(value) else value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not abs(found) < 3.4e38:
@@ -100,32 +97,28 @@ def _value(cell: Any) -> Any:
     return cell
 
 
-def _split(cell: Any, mark: str) -> Any:
-    found = _value(cell)
-    if not isinstance(found, str):
-        return found
-    return found.split(mark) if found.strip() else []
+def _split(cells: list[Any]) -> list[Any]:
+    """Lists of labels, which may stand in a cell with a mark between them."""
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    mark = next((m for m in "|;," if any(m in cell for cell in texts)), "|")
+    split = {cell: cell.split(mark) if cell.strip() else [] for cell in texts}
+    return [split[cell] if isinstance(cell, str) else cell for cell in cells]
 
 
-def _texts(row: Row) -> Row:
-    there = (name for name in ("text", "text_pair") if name in row)
-    return {name: text(row[name], name) for name in there}
-
-
-def _class(row: Row, labels: Labels) -> Row:
-    return {**_texts(row), "label": labels.name(row["label"])}
-
-
-def _multilabel(row: Row, labels: Labels) -> Row:
-    found = [labels.name(one) for one in many(row["label"], "labels")]
-    if len(set(found)) < len(found):
-        raise Bad(f"a label twice in {short(found)}", "each label once")
-    return {**_texts(row), "label": found}
-
-
-def _number(row: Row, labels: Labels) -> Row:
-    column = "score" if "score" in row else "label"
-    return {**_texts(row), column: number(row[column], column)}
+def _texts(row: Row, labels: Labels) -> Row:
+    """Rows of the heads that read one text or two."""
+    made = {n: text(row[n], n) for n in ("text", "text_pair") if n in row}
+    head = labels.source.head
+    if head == "classification":
+        made["label"] = labels.name(row["label"])
+    elif head == "multilabel":
+        made["label"] = [labels.name(one) for one in many(row["label"], "labels")]
+        if len(set(made["label"])) < len(made["label"]):
+            raise Bad(f"a label twice in {short(made['label'])}", "each label once")
+    elif head != "corpus":
+        column = "score" if head == "similarity" else "label"
+        made[column] = number(row[column], column)
+    return made
 
 
 def _tagged(table: pd.DataFrame, source: Source, labels: Labels) -> pd.DataFrame:
@@ -208,7 +201,7 @@ def _start(context: str, answer: str, told: Any) -> int:
     start = -1 if told in ("", None) else int(number(told, "answer_start"))
     if start >= 0 and context.startswith(answer, start):
         return start
-    places = [n for n in range(len(context)) if context.startswith(answer, n)]
+    places = [m.start() for m in re.finditer(f"(?={re.escape(answer)})", context)]
     if not places:
         found = f"the answer {short(answer)}, which is not in the context"
         raise Bad(found, "a part of it, letter by letter")
@@ -222,7 +215,7 @@ def _start(context: str, answer: str, told: Any) -> int:
 
 def _check_count(table: pd.DataFrame, source: Source) -> None:
     there = {str(label).strip().removesuffix(".0") for label in table["label"]}
-    if there <= set("1234") and not source.label_names:
+    if there <= set("1234"):
         one, zero = (source.command(label_names=list(n)) for n in ("1234", "0123"))
         found = f"the labels {', '.join(sorted(there))} and never 0"
         wanted = f"0 to 3. Do yours count from 1? {one} or, if not, {zero}"
@@ -248,15 +241,3 @@ def _choices(row: Row, labels: Labels) -> Row:
         right = "0 to 3 or A to D, the right ending counted from 0"
         raise Bad(f"the label {label if label.isdecimal() else short(label)}", right)
     return {"context": context, "choices": endings, "label": names.index(label)}
-
-
-CHECKS: dict[str, Callable[[Row, Labels], Row]] = {
-    "classification": _class,
-    "multilabel": _multilabel,
-    "regression": _number,
-    "similarity": _number,
-    "tokens": _tokens,
-    "questions": _questions,
-    "choices": _choices,
-    "corpus": lambda row, labels: _texts(row),
-}

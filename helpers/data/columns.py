@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import yaml
 
 from helpers.core.errors import WorkbookError
 from helpers.data import conll
 from helpers.data.schemas import CHOICES, PAIRABLE
 from helpers.data.source import Source, listed, short
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ASKED = ("context", "question")
 SHAPES = {  # what a row needs: one of these
@@ -50,9 +50,7 @@ ONES, ZEROS = {"1", "1.0", "true"}, {"0", "0.0", "false"}
 
 def said(name: str, value: Any) -> Any:
     """The value of a parameter, which papermill's -p gives as JSON or YAML."""
-    import yaml  # Windows' shells take the quotes out of JSON, which leaves YAML
-
-    try:
+    try:  # Windows' shells take the quotes out of JSON, which leaves YAML
         found = yaml.safe_load(value) if isinstance(value, str) else value
     except yaml.YAMLError:
         found = value
@@ -80,8 +78,6 @@ def pick(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
 
     Where names do not tell, the error shows the command that names the columns.
     """
-    import pandas as pd
-
     own = _chosen(frame, source)
     label = own.get("label", own.get("score"))
     if isinstance(label, int) and _is_header(frame[label]):

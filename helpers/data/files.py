@@ -18,14 +18,15 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet
+from datasets import Dataset, DatasetDict, load_from_disk
 
 from helpers.data import conll
+from helpers.data.schemas import label_names
 from helpers.data.source import Bad, Source, listed, short
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset
 
 PACKED = {".gz": gzip, ".bz2": bz2, ".xz": lzma}
 TABLES = (".csv", ".tsv", ".tab", ".txt")
@@ -49,7 +50,8 @@ def read(source: Source, *, header: bool = True) -> pd.DataFrame:
     try:
         raw, suffix = _unpacked(source)
         if raw.startswith(b"PAR1"):
-            return _parquet(raw)
+            table = pyarrow.parquet.read_table(io.BytesIO(raw))
+            return _of_dataset(Dataset(table))
         sheet = _excel(raw, source) if raw.startswith(EXCEL) else []
     except ImportError as error:  # xlrd for .xls, odfpy for .ods
         found, wanted = "a spreadsheet that pandas cannot open yet", "it as 'CSV UTF-8'"
@@ -76,8 +78,6 @@ def read(source: Source, *, header: bool = True) -> pd.DataFrame:
 
 def frame_of(rows: Rows, names: Sequence[Any] | None = None) -> pd.DataFrame:
     """Rows as a table of Python objects, as they are."""
-    import pandas as pd
-
     places, cells = [place for place, _ in rows], [cells for _, cells in rows]
     frame = pd.DataFrame(cells, index=places, columns=names, dtype=object)
     return frame.where(frame.notna(), None)
@@ -150,7 +150,7 @@ def _delimited(text: str, suffix: str, source: Source) -> Rows:
 
 def _unquoted(cell: str) -> str:
     """What a CSV writer meant by a cell that it quoted because it holds quotes."""
-    quoted = re.fullmatch(r'"((?:[^"]|"")*"(?:[^"]|"")*)"', cell, re.DOTALL)
+    quoted = re.fullmatch(r'"((?:[^"]*"")+[^"]*)"', cell)
     return quoted[1].replace('""', '"') if quoted else cell
 
 
@@ -215,8 +215,6 @@ def _parsed(line: str) -> Any:
 
 def _records(whole: dict[str, Any], source: Source) -> list[Any]:
     """The rows in a JSON object: a list of them, or columns as pandas writes them."""
-    import pandas as pd
-
     lists = [v for v in whole.values() if isinstance(v, list) and v]
     lists = [rows for rows in lists if isinstance(rows[0], dict)]
     if len(lists) == 1:
@@ -247,8 +245,6 @@ def _squad(articles: Any, source: Source) -> Rows:
 
 
 def _folder(source: Source) -> pd.DataFrame:
-    from datasets import DatasetDict, load_from_disk
-
     try:
         rows = load_from_disk(str(source.path))
     except FileNotFoundError:
@@ -264,32 +260,19 @@ def _folder(source: Source) -> pd.DataFrame:
     return _of_dataset(rows)
 
 
-def _parquet(raw: bytes) -> pd.DataFrame:
-    import pyarrow.parquet
-    from datasets import Dataset
-
-    return _of_dataset(Dataset(pyarrow.parquet.read_table(io.BytesIO(raw))))
-
-
 def _of_dataset(rows: Dataset) -> pd.DataFrame:
     """A table with labels by their names, where the data set knows them."""
-    from datasets import ClassLabel
-
     frame = frame_of([(f"row {n}", row) for n, row in enumerate(rows.to_list(), 1)])
-    for column, feature in rows.features.items():
-        one = getattr(feature, "feature", feature)
-        if isinstance(one, ClassLabel):
-            name = dict(enumerate(one.names)).get
-            many = one is not feature
-            frame[column] = [
-                list(map(name, cell)) if many else name(cell) for cell in frame[column]
-            ]
+    for column in rows.column_names:
+        if names := label_names(rows, column):
+            name = dict(enumerate(names)).get
+            many = (isinstance(cell, list) for cell in frame[column])
+            both = zip(frame[column], many, strict=True)
+            frame[column] = [list(map(name, c)) if m else name(c) for c, m in both]
     return frame
 
 
 def _excel(raw: bytes, source: Source) -> Rows:
-    import pandas as pd
-
     how = {"sheet_name": None, "header": None, "dtype": str, "na_filter": False}
     sheets = pd.read_excel(io.BytesIO(raw), **how)
     name, sheet = next(iter(sheets.items()))

@@ -13,15 +13,20 @@ corpus          text
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from datasets import Features
+from datasets import ClassLabel, Dataset, Features, List, Value
 
 PAIRABLE = ("classification", "multilabel", "regression")  # may read two texts
 HEADS = (*PAIRABLE, "similarity", "tokens", "questions", "choices", "corpus")
 NAMED = ("classification", "multilabel", "tokens")  # heads whose labels have names
 CHOICES = 4
+
+
+def label_names(rows: Dataset, column: str) -> list[str]:
+    """The names of a column of labels, or of lists of them; none of other columns."""
+    feature = rows.features.get(column)
+    return getattr(getattr(feature, "feature", feature), "names", None) or []
 
 
 def features(head: str, names: Sequence[str] = (), *, pair: bool = False) -> Features:
@@ -30,8 +35,6 @@ def features(head: str, names: Sequence[str] = (), *, pair: bool = False) -> Fea
     >>> list(features("classification", ["bad", "good"], pair=True))
     ['text', 'text_pair', 'label']
     """
-    from datasets import ClassLabel, Features, List, Value
-
     if head not in HEADS:
         raise ValueError(f"head is {head!r}; it must be one of {', '.join(HEADS)}")
     if (head in NAMED) != bool(names):

@@ -8,26 +8,22 @@ import random
 import statistics
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
+
+from datasets import Dataset, DatasetDict
 
 from helpers.core.errors import WorkbookError
 from helpers.data.columns import each
-from helpers.data.doubts import identity
+from helpers.data.schemas import label_names
 from helpers.data.source import listed, say
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
 
 
 def held_out(rows: Dataset, file: str) -> DatasetDict:
-    """Four fifths to learn from, "train", and a fifth to be examined on, "test".
+    """Four fifths to learn from, "train", and always the same fifth as "test".
 
-    Always the same ones. Rows of one text, and questions on one text, stay together.
-    Every class is on both sides, save those of one text, which stay in train: that is
-    printed.
+    Rows of one text, and questions on one text, stay together. Every class is on both
+    sides, save those of one text, which stay in train: that is printed.
     """
-    from datasets import DatasetDict
-
     groups, strata = _groups(rows), _strata(rows)
     common, size = Counter(strata), Counter(groups)
     kind: dict[Hashable, Hashable] = {}  # of a group: its rarest stratum
@@ -53,16 +49,6 @@ def fewer(rows: Dataset, count: int, seed: int) -> Dataset:
     return rows.select(mixed(range(len(rows)), _strata(rows), seed)[:count])
 
 
-def affordable(seconds: float, rows: int, epochs: float, minutes: float) -> str:
-    """What fits the minutes, "" if all does; `seconds` are for a row in one epoch."""
-    fit = 60 * minutes / seconds
-    if fit >= rows * epochs:
-        return ""
-    took = f"{rows:,} rows take {rows * epochs * seconds / 60:.0f} minutes"
-    fits = f"{fit / epochs:,.0f} rows or {fit / rows:.1f} epochs"
-    return f"{took}; in {minutes:g} fit {fits}"
-
-
 def mixed(
     numbers: Sequence[int], strata: Sequence[Hashable], seed: int = 0
 ) -> list[int]:
@@ -85,6 +71,14 @@ def _drawn(kind: dict[Hashable, Hashable], count: int) -> set[Hashable]:
         left[strata[number]] -= 1
         held += [groups[number]] * (left[strata[number]] > 0)
     return set(held[:count])
+
+
+def identity(row: dict[str, Any]) -> tuple[str, ...]:
+    """The texts of a row, as an uncased model tells them apart."""
+    parts = [row[n] for n in ("context", "question", "text", "text_pair") if n in row]
+    parts += [*row.get("tokens", ()), *row.get("choices", ())]
+    found = [" ".join(part.casefold().split()) for part in parts]
+    return tuple(sorted(found) if "score" in row else found)
 
 
 def _groups(rows: Dataset) -> list[Hashable]:
@@ -117,8 +111,7 @@ def _strata(rows: Dataset) -> list[Hashable]:
 def _one_sided(parts: dict[str, Dataset]) -> list[str]:
     """A line for the classes, or kinds of entities, that only one side has."""
     name = "tags" if "tags" in parts["train"].column_names else "label"
-    feature = parts["train"].features.get(name)
-    names = getattr(getattr(feature, "feature", feature), "names", None)
+    names = label_names(parts["train"], name)
     if not names:
         return []
     kinds = [n[2:] if name == "tags" else n for n in names]

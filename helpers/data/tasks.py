@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasets import Dataset, DatasetDict, disable_progress_bars
 
 from helpers import data
 from helpers.core import profiles
 from helpers.core.errors import WorkbookError
 from helpers.data import hub, own, schemas
 from helpers.data.splits import held_out
-
-if TYPE_CHECKING:
-    from datasets import DatasetDict
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,6 @@ def load(
     Hub's set in `full`, and the sample set otherwise. At most the profile's `head_rows`
     of each split. Below 5,000 rows the progress bars of `datasets` are turned off.
     """
-    from datasets import DatasetDict, disable_progress_bars
-
     settings = profiles.profile(profile)
     if file:
         told = {"columns": columns, "label_names": label_names, "encoding": encoding}
@@ -115,8 +112,6 @@ def sample(task: Task) -> DatasetDict:
 
     A task on reviews of one style has those of the other beside, to be tested on.
     """
-    from datasets import Dataset, DatasetDict
-
     columns = schemas.features(task.head, task.names, pair=task.name == "relation")
     parts = {split: (split, task.style) for split in data.SPLITS}
     if task.style:
@@ -137,8 +132,6 @@ def held_back(sets: DatasetDict) -> DatasetDict:
 
     Rows on one text, or of one group of choices, stay together.
     """
-    from datasets import DatasetDict
-
     rows = sets["train"]
     column = next(n for n in ("context", "text", "tokens") if n in rows.column_names)
     groups = [str(value)[:40] for value in rows[column]]

@@ -14,15 +14,12 @@ import glob
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from helpers.core.errors import WorkbookError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 SHORTEST = 12  # ids, [CLS] and [SEP] included: 11 or fewer teach too little
 SMOOTHING = 0.7  # rare tokens are hidden more often: chance ~ count ** -0.7
@@ -67,9 +64,7 @@ def _lines(path: Path) -> list[str]:
     return text.splitlines()
 
 
-def cut(
-    paragraphs: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> list[list[int]]:
+def cut(paragraphs: Sequence[str], tokenizer: Any, max_length: int) -> list[list[int]]:
     """Paragraphs as sequences of at most `max_length` ids, [CLS] and [SEP] included.
 
     Sequences under 12 ids, or of which half or more is unknown, are left out.
@@ -93,10 +88,9 @@ def split(rows: Sequence[Any], held_out: float) -> tuple[Sequence[Any], Sequence
 
 
 class Sequences(Dataset):
-    """Token sequences in one flat tensor, drawn with a seed that changes by epoch.
+    """Token sequences in one flat tensor, `flat` (T,), that stop at `ends` (N,).
 
-    Item `i` is `{"input_ids": [...], "draw": seed of its mask}`. `flat` (T,), `ends`
-    (N,).
+    Item `i` is `{"input_ids": [...], "draw": seed of its mask in this epoch}`.
     """
 
     def __init__(self, flat: torch.Tensor, ends: torch.Tensor, seed: int = 0):
@@ -107,8 +101,8 @@ class Sequences(Dataset):
     def of(cls, rows: Sequence[Sequence[int]], seed: int = 0) -> Sequences:
         """The sequences `rows`, lists of ids."""
         if not rows:
-            what = f"no sequence of {SHORTEST} tokens or more in the texts"
-            raise WorkbookError(what)
+            lacks = f"no sequence of {SHORTEST} tokens or more in the texts"
+            raise WorkbookError(lacks)
         flat = torch.tensor([token for row in rows for token in row], dtype=torch.int32)
         return cls(flat, torch.tensor([len(row) for row in rows]).cumsum(0), seed)
 
@@ -124,8 +118,7 @@ class Sequences(Dataset):
 class LengthGrouped(Sampler[int]):
     """Transformers' length-grouped order, drawn from (seed, epoch) alone.
 
-    The library's own sampler draws from the global generator, so that a resumed run
-    would see another order than one that was never stopped.
+    The library's own draws from the global generator: a resumed run saw another order.
     """
 
     def __init__(self, sequences: Sequences, batch_size: int):
@@ -150,20 +143,14 @@ class Masking:
     """Collates sequences into a padded batch with 15% of the tokens hidden, 80/10/10.
 
     The library's collator draws the masks, a sequence at a time, each from its own
-    seed. A share `clean` of the sequences is left as it is: only the cosine loss learns
-    from those. Gives `input_ids`, `attention_mask` and `labels` (-100 where nothing was
-    hidden), all (B, S).
+    seed. A share `clean` of the sequences is left as it is. Gives `input_ids`,
+    `attention_mask` and `labels` (-100 where nothing was hidden), all (B, S).
     """
 
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        mlm_probability: float = 0.15,
-        clean: float = 0.0,
-    ):
+    def __init__(self, tokenizer: Any, mlm_probability: float = 0.15, clean: float = 0):
         from transformers import DataCollatorForLanguageModeling as Collator
 
-        self.tokenizer, self.clean = tokenizer, clean
+        self.tokenizer, self.share, self.clean = tokenizer, mlm_probability, clean
         self.collator = Collator(tokenizer, mlm_probability=mlm_probability, seed=0)
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> Batch:
@@ -177,10 +164,7 @@ class Masking:
         return batch
 
     def hide(self, batch: Batch, draws: dict[int, int]) -> None:
-        """Hide tokens of `input_ids` in place, and write what they were to `labels`.
-
-        `draws` maps each row that is to be masked to its seed.
-        """
+        """Hide tokens in place, what they were is the label; `draws`: {row: seed}."""
         ends = torch.tensor([self.tokenizer.cls_token_id, self.tokenizer.sep_token_id])
         for row, draw in draws.items():
             length = int(batch["attention_mask"][row].sum())
@@ -198,23 +182,14 @@ class SmoothedMasking(Masking):
     ceil(0.15 x all lengths) targets are drawn over the whole batch. `counts` (V,).
     """
 
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        counts: torch.Tensor,
-        mlm_probability: float = 0.15,
-        clean: float = 0.0,
-    ):
-        super().__init__(tokenizer, mlm_probability, clean)
-        self.share = mlm_probability
+    def __init__(self, tokenizer: Any, counts: torch.Tensor, *settings: float):
+        super().__init__(tokenizer, *settings)
         self.chance = counts.clamp(min=1).double() ** -SMOOTHING
         self.chance[tokenizer.all_special_ids] = 0
 
     @classmethod
-    def counted(
-        cls, tokenizer: PreTrainedTokenizerBase, sequences: Sequences, *settings: float
-    ) -> SmoothedMasking:
-        """With the counts of these sequences; `settings` as for the class."""
+    def counted(cls, tokenizer: Any, sequences: Sequences, *settings: float) -> Masking:
+        """With the counts of these sequences; `settings` as of `Masking`."""
         counts = torch.bincount(sequences.flat.long(), minlength=len(tokenizer))
         return cls(tokenizer, counts, *settings)
 
