@@ -14,7 +14,8 @@ from helpers.data.texts import (
     split,
 )
 
-LINE = "The river was high after the rain, and nobody could cross the old bridge that week."
+LINE = "The river was high after the rain, and nobody could cross the old bridge that "
+LINE += "week."
 
 
 def test_files_folders_and_globs_are_read_a_paragraph_a_line(tmp_path):

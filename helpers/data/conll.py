@@ -20,7 +20,6 @@ def sentences(text: str, source: Source) -> list[tuple[str, Any]]:
     """The sentences of a CoNLL file: (place, {"tokens": [...], "tags": [...]}).
 
     Comments, -DOCSTART- and CoNLL-U's ranges are no words, nor is a column that counts.
-    Of several columns of tags the last is taken, unless COLUMNS says which.
     """
     blocks, width = _blocks(text)
     odd = [(n, c) for n, c in itertools.chain(*blocks) if len(c) != width or width < 2]
@@ -44,7 +43,7 @@ def sentences(text: str, source: Source) -> list[tuple[str, Any]]:
 def _columns(
     rows: list[list[str]], width: int, counts: bool, source: Source
 ) -> dict[str, int]:
-    """Which column holds the words and which their tags; the first may be numbers."""
+    """Which column holds the words, and which (the last that may be, or told) tags."""
     after = range(counts + 1, width)
     tagged = [n for n in after if all(TAG.fullmatch(row[n]) for row in rows)]
     taken = {"tokens": int(counts), "tags": (tagged or [width - 1])[-1]}

@@ -80,19 +80,17 @@ def load(
     profile: str = "classroom",
     file: str = "",
     columns: Any = None,
-    label_names: Any = None,
-    encoding: str = "",
+    **told: Any,
 ) -> DatasetDict:
     """What a notebook learns the task from, "train" and "test", in its head's schema.
 
-    Your own `file`, read as `own.load` does, of which a fifth is held out; else the
-    Hub's set in `full`, and the sample set otherwise. At most the profile's `head_rows`
-    of each split. Below 5,000 rows the progress bars of `datasets` are turned off.
+    Your own `file`, read by `own.load` as `told`, of which a fifth is held out; else
+    the Hub's set in `full`, and the sample set otherwise. At most the profile's
+    `head_rows` of each split.
     """
     settings = profiles.profile(profile)
     if file:
-        told = {"columns": columns, "label_names": label_names, "encoding": encoding}
-        sets = held_out(own.load(file, task.head, **told), file)
+        sets = held_out(own.load(file, task.head, columns=columns, **told), file)
     elif settings.online and task.hub:
         sets = hub.load(task.hub, limit=settings.head_rows)
     else:

@@ -93,18 +93,19 @@ class Sequences(Dataset):
     Item `i` is `{"input_ids": [...], "draw": seed of its mask in this epoch}`.
     """
 
-    def __init__(self, flat: torch.Tensor, ends: torch.Tensor, seed: int = 0):
-        self.flat, self.ends, self.seed, self.epoch = flat, ends, seed, 0
-        self.lengths = torch.diff(ends, prepend=ends.new_zeros(1)).tolist()
+    def __init__(self, rows: Sequence[Sequence[int]], seed: int = 0):
+        if not rows:
+            lacks = f"no sequence of {SHORTEST} tokens or more in the texts"
+            raise WorkbookError(lacks)
+        tokens = [token for row in rows for token in row]
+        self.flat = torch.tensor(tokens, dtype=torch.int32)
+        self.lengths, self.seed, self.epoch = [len(row) for row in rows], seed, 0
+        self.ends = torch.tensor(self.lengths).cumsum(0)
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]], seed: int = 0) -> Sequences:
         """The sequences `rows`, lists of ids."""
-        if not rows:
-            lacks = f"no sequence of {SHORTEST} tokens or more in the texts"
-            raise WorkbookError(lacks)
-        flat = torch.tensor([token for row in rows for token in row], dtype=torch.int32)
-        return cls(flat, torch.tensor([len(row) for row in rows]).cumsum(0), seed)
+        return cls(rows, seed)
 
     def __len__(self) -> int:
         return len(self.lengths)
