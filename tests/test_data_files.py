@@ -258,6 +258,8 @@ REFUSED = {  # head, file name, content, what the line must say, options
                 ["line 1: found broken JSON", "line 2: found 7"]),
     "quote": (TEXT, "a.csv", 'text\n"open\n' + "\n".join(TEXTS),
               ["line 2", "malformed", "quote"]),
+    "quote, tab": (CLS, "a.tsv", '""' + PLAIN.replace(",", "\t"),
+                   ["line 1", r"'\t' expected after"]),
     "empty": (TEXT, "a.csv", "\n \n", ["an empty file"]),
     "nine": (TEXT, "a.txt", "\n".join(TEXTS[:9]), ["9 rows", "10 at least"]),
     "one class": (CLS, "a.csv", labelled("x"), ["no labels but 'x'"]),

@@ -143,8 +143,10 @@ def _delimited(text: str, suffix: str, source: Source) -> Rows:
                 rows.append((f"line {line}", cells))
             line = first + reader.line_num
     except csv.Error as error:
+        found = str(error).encode("unicode_escape").decode()  # a tab in it shows
         wanted = 'every quote closed, and a quote inside a quoted cell written ""'
-        raise source.bad(f"a malformed row ({error})", wanted, f"line {line}") from None
+        place = f"line {line}"
+        raise source.bad(f"a malformed row ({found})", wanted, place) from None
     return rows
 
 
@@ -220,8 +222,7 @@ def _records(whole: dict[str, Any], source: Source) -> list[Any]:
     if len(lists) == 1:
         return lists[0]
     try:
-        columns = {k: pd.Series(v, dtype=object) for k, v in whole.items()}
-        return pd.DataFrame(columns).to_dict("records")
+        return pd.DataFrame(whole, dtype=object).to_dict("records")
     except (TypeError, ValueError):
         found = f"an object with {listed(whole)}"
         raise source.bad(found, "a JSON list of objects") from None
