@@ -116,7 +116,9 @@ class StandInHub:
         """Run code in a fresh process that knows only this Hub; caches in `home`."""
         environment = os.environ | {
             "HF_ENDPOINT": f"http://127.0.0.1:{self.port}", "HF_HOME": str(home / "hf"),
-            "WORKBOOK_HOME": str(home / "workbook"), "HF_HUB_OFFLINE": "0",
+            "WORKBOOK_HOME": str(home / "workbook"),
+            # a test before may have gone offline, as `session.start` does
+            "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0",
             "HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "ALL_PROXY": NOWHERE,
             "NO_PROXY": "127.0.0.1,localhost", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }  # fmt: skip

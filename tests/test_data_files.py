@@ -56,12 +56,10 @@ def values(rows, column):
     """A column, its labels by name."""
     feature = rows.features[column]
     names = getattr(getattr(feature, "feature", feature), "names", None)
-    back = (
-        (lambda v: [names[n] for n in v] if isinstance(v, list) else names[v])
-        if names
-        else None
-    )
-    return [back(value) if back else value for value in rows[column]]
+    if not names:
+        return rows[column][:]
+    several = isinstance(rows[column][0], list)
+    return [[names[n] for n in v] if several else names[v] for v in rows[column]]
 
 
 @pytest.fixture
@@ -76,265 +74,257 @@ def file(tmp_path):
     return write
 
 
-CLS, TOK, FOUR, CORPUS = "classification", "tokens", "choices", "corpus"
+CLS, TOK, FOUR, TEXT, QA = "classification", "tokens", "choices", "corpus", "questions"
 PLAIN = labelled(*MOODS)
 ADA = "1\tMia\tB-PER\n2\tsails\tO\n3\tto\tO\n4\tOslo\tB-LOC\n\n" * 12
-IOB1 = (
-    "-DOCSTART- -X- O O\n\n"
-    + (
-        "Mia NNP I-NP I-PER\nsails VBZ I-VP O\nNew NNP I-NP I-LOC\n"
-        "York NNP I-NP I-LOC\n"
-        "Oslo NNP B-NP B-LOC\n\n"
-    )
-    * 12
-)
+IOB1 = "Mia NNP I-NP I-PER\nsails VBZ I-VP O\nNew NNP I-NP I-LOC\nYork NNP I-NP I-LOC\n"
+IOB1 = "-DOCSTART- -X- O O\n\n" + f"{IOB1}Oslo NNP B-NP B-LOC\n\n" * 12
+IOB1_TAGS = ["B-PER", "O", "B-LOC", "I-LOC", "B-LOC"]
 U = "# sent_id = 1\n# text = To Oslo\n1-2\tTo Oslo\t_\t_\n1\tTo\tO\tO\n"
 U = f"{U}2\tOslo\tB-LOC\tB-X\n\n" * 12
 ON = "".join(f"{2 * n}\ta\tO\n{2 * n + 1}\tb\tB-x\n\n" for n in range(12))
+YEARS, HASH = "1999 O\nOslo B-x\n\n" * 12, "# x\n#\tO\ny\tB-x\n\n" * 12
 V1 = table("v1,v2,,,", ["ham", "spam"], TEXTS, "", "", "")
 V = {"text": "v2", "label": "V1"}
 AG = table("Class Index,Title,Description", [1, 2], "Rain falls on Oslo", TEXTS)
+AG_COLUMNS = {"text": ["Title", "Description"], "label": "Class Index"}
 CODAH = table("", "o", TEXTS, "one", 'tw"o', "three", "four", [0, 1, 2, 3], sep="\t")
 BY_NUMBER = {"context": 1, "choices": [2, 3, 4, 5], "label": 6}
+QQP = "id\tquestion1\tquestion2\tis_duplicate"
+QQP = table(QQP, MOODS, TEXTS, "b", [0, 1], sep="\t")
+SNLI = table("gold_label,sentence1,sentence2", MOODS, TEXTS, "b")
+CTX = table("ctx,ending0,ending1,ending2,ending3,label", TEXTS, *"abcd", [0, 1])
+CELLS = table("tokens\ttags", "['Ada', '.']", "['B-x', 'O']", sep="\t")
 HOT = table("text,toxic,obscene,insult", TEXTS, [1, 0], 0, ["true", "false"])
+BARE = table("", [0, 4], [f"7{n}" for n in range(12)], "NO", TEXTS)
+AIR = "id,airline_sentiment,airline_sentiment_sure,airline,text"
+AIR = table(AIR, [f"{n}" for n in range(12)], MOODS, [1, 2], ["UA", "US"], TEXTS)
 ENDS = {"context": TEXTS, "choices": [["a", "b", "c", "d"]]}
-SPANS = {"text": ["Ada Smith codes."], "label": [[[0, 9, "PER"]]]}
+SANG = table("context,question,answer", "Ada sang.", TEXTS, "sang")
 NER = objects(tokens=[["Ada", "codes"]], ner_tags=[[1, 0]])
+MIXED = labelled("Positive", "positive ", "NEGATIVE", "negative")
+SAME = '--label-names \'{"positive": "Positive", "negative": "NEGATIVE"}\''
+SPACED = labelled("Good ", "good", "BAD", "bad")
+
+
+def ends(*labels):
+    return objects(**ENDS, label=list(labels))
+
+
+def marked(*spans):
+    return objects(text=["Ada Smith codes."], label=[[list(span) for span in spans]])
+
 
 # fmt: off
-READ = {  # head, file name, content, options, column, its first values
-    "1 numbers": (TOK, "a.conll", ADA, {}, "tokens", [["Mia", "sails", "to", "Oslo"]]),
-    "1 on and on": (TOK, "a.tsv", ON, {}, "tokens", [["a", "b"]]),
-    "1 a year": (TOK, "a.txt", "1999 O\nOslo B-x\n\n" * 12, {}, "tokens", [["1999",
-        "Oslo"]]),
-    "2 comments": (TOK, "a.conllu", U, {}, "tokens", [["To", "Oslo"]]),
-    "2 last tags": (TOK, "a.conllu", U, {}, "tags", [["O", "B-X"]]),
-    "2 other tags": (TOK, "a.conllu", U, {"columns": '{"tags": 2}'}, "tags", [["O",
-        "B-LOC"]]),
-    "2 # is a word": (TOK, "a.bio", "# x\n#\tO\ny\tB-x\n\n" * 12, {}, "tokens", [["#",
-        "y"]]),
-    "4 said": (CLS, "a.csv", labelled("Good ", "good", "BAD", "bad"),
-               {"label_names": '{"Good": "good", "BAD": "bad"}'}, "label", ["good",
-        "good", "bad"]),
-    "4 blanks": (CLS, "a.csv", labelled("x ", "x", " y"), {}, "label", ["x", "x", "y"]),
-    "4 signs": (CLS, "a.csv", labelled(-1, 1, -2), {}, "label", ["-1", "1", "-2"]),
-    "4 two": (CLS, "a.csv", labelled("US", "us"), {"label_names": ["US", "us"]},
-        "label", ["US", "us"]),
-    "6 labels": (CLS, "a.csv", labelled("null", "N/A", "nan"), {}, "label", ["null",
-        "N/A", "nan"]),
-    "6 texts": (CORPUS, "a.csv", "text\nnull\nNone\n" * 6, {}, "text", ["null",
-        "None"]),
-    "7 from 1": (FOUR, "a.jsonl", objects(**ENDS, label=[1, 2]),
-        {"label_names": list("1234")},
-                 "label", [0, 1]),
-    "7 letters": (FOUR, "a.jsonl", objects(**ENDS, label=["B", "D"]), {}, "label", [1,
-        3]),
-    "7 the ending": (FOUR, "a.jsonl", objects(**ENDS, label=["c"]), {}, "label", [2]),
-    "14 JSON": (CLS, "a.csv", V1, {"columns": json.dumps(V)}, "label", ["ham", "spam"]),
-    "14 YAML": (CLS, "a.csv", V1, {"columns": "{text: v2, label: v1}"}, "text", TEXTS),
-    "14 joined": (CLS, "a.csv", AG, {"columns": {"text": ["Title", "Description"],
-        "label":
-                  "Class Index"}}, "text", [f"Rain falls on Oslo {TEXTS[0]}"]),
-    "14 by number": (CLS, "a.csv", V1, {"columns": {"text": 1, "label": "0"}}, "text",
-        TEXTS),
-    "14 no header": (FOUR, "a.tsv", CODAH, {"columns": BY_NUMBER}, "choices",
-                     [["one", 'tw"o', "three", "four"]]),
-    "14 SNLI": (CLS, "a.csv", table("gold_label,sentence1,sentence2", MOODS, TEXTS,
-        "b"), {},
-                "text_pair", ["b"]),
-    "14 QQP": (CLS, "a.tsv", table("id\tquestion1\tquestion2\tis_duplicate", MOODS,
-        TEXTS, "b",
-               [0, 1], sep="\t"), {}, "label", ["0", "1"]),
-    "14 four": (FOUR, "a.csv", table("ctx,ending0,ending1,ending2,ending3,label", TEXTS,
-        *"abcd",
-                [0, 1]), {}, "choices", [["a", "b", "c", "d"]]),
-    "15 tags": (TOK, "a.jsonl", NER, {"label_names": '["O", "B-PER"]'}, "tags",
-        [["B-PER", "O"]]),
-    "15 labels": (CLS, "a.csv", labelled(1, 0), {"label_names": ["no", "yes"]}, "label",
-        ["yes", "no"]),
-    "15 label2id": (CLS, "a.csv", labelled(1, 0), {"label_names": {"z": 0, "a": 1}},
-        "label", ["a", "z"]),
-    "15 floats": (CLS, "a.csv", labelled("1.0", 0), {}, "label", ["1", "0"]),
-    "16 IOB1": (TOK, "eng.train", IOB1, {}, "tags", [["B-PER", "O", "B-LOC", "I-LOC",
-        "B-LOC"]]),
-    "16 no marks": (TOK, "a.bio", "a LOC\nb LOC\nc O\n\n" * 12, {}, "tags", [["B-LOC",
-        "I-LOC", "O"]]),
-    "16 in cells": (TOK, "a.tsv", table("tokens\ttags", "['Ada', '.']", "['B-x', 'O']",
-        sep="\t"), {},
-                    "tags", [["B-x", "O"]]),
-    "17 sep=": (CLS, "a.csv", "sep=;\n" + PLAIN.replace(",", ";"), {}, "text", TEXTS),
-    "17 mark": (CLS, "a.csv", "\ufeff" + PLAIN, {}, "text", TEXTS),
-    "17 semicolons": (CLS, "a.csv", PLAIN.replace(",", ";").replace("is", "is,"), {},
-        "label", MOODS),
-    "17 tabs": (CLS, "a.txt", PLAIN.replace(",", "\t"), {}, "text", TEXTS),
-    "17 CP1252": (CLS, "a.csv", labelled("è", "x").encode("cp1252"),
-        {"encoding": "cp1252"}, "label", ["è"]),
-    "17 UTF-16": (CLS, "a.csv", PLAIN.encode("utf-16"), {}, "text", TEXTS),
-    "17 gz": (CLS, "a.csv.gz", gzip.compress(PLAIN.encode()), {}, "text", TEXTS),
-    "17 records": (CORPUS, "a.json", json.dumps([{"text": t} for t in TEXTS]), {},
-        "text", TEXTS),
-    "17 of pandas": (CORPUS, "a.json", json.dumps({"text": dict(enumerate(TEXTS))}), {},
-        "text", TEXTS),
-    "17 lines": (CORPUS, "a.json", objects(text=TEXTS), {}, "text", TEXTS),
-    "18 class": (CLS, "a.jsonl", objects(text=TEXTS, label=[["x"], ["y"]]), {}, "label",
-        ["x", "y"]),
-    "18 spans": (TOK, "a.jsonl", objects(**SPANS), {}, "tags", [["B-PER", "I-PER", "O",
-        "O"]]),
-    "19 one-hot": ("multilabel", "a.csv", HOT, {}, "label", [["toxic", "insult"], []]),
-    "19 one 1": (CLS, "a.csv", table("text,x,y", TEXTS, [0, 1], [1, 0]), {}, "label",
-        ["y", "x"]),
-    "19 a cell": ("multilabel", "a.csv", labelled("b|a", "a"), {}, "label", [["b", "a"],
-        ["a"]]),
-    "21 JSON": (CLS, "a.jsonl", objects(text=TEXTS, label=[True, False]), {}, "label",
-        ["true", "false"]),
-    "21 CSV": (CLS, "a.csv", labelled("True", "FALSE"), {}, "label", ["true", "false"]),
-    "numbers": ("regression", "a.csv", labelled("1.5", 2), {}, "label", [1.5, 2.0]),
-    "answer": ("questions", "a.csv", table("context,question,answer", "Ada sang.",
-        TEXTS, "sang"), {},
-               "answers", [{"text": ["sang"], "answer_start": [4]}]),
-    "no answer": ("questions", "a.json", squad(answers=[], is_impossible=True), {},
-        "question", ["0?"]),
-    "TSV": (CORPUS, "a.tsv", 'text\n"Well," he\n"""No,"" he"\n' * 6, {}, "text",
-        ['"Well," he', '"No," he']),
-    "two lines": (CORPUS, "a.csv", 'text\n"two\nlines"\n\n' * 9, {}, "text",
-        ["two\nlines", "text"]),
-    "paragraphs": (CORPUS, "a.txt", "\r\n\n".join(TEXTS), {}, "text", TEXTS),
+READ = {  # head, file name, content, column, its first values, options
+    "1 numbers": (TOK, "a.conll", ADA, "tokens", [["Mia", "sails", "to", "Oslo"]]),
+    "1 on and on": (TOK, "a.tsv", ON, "tokens", [["a", "b"]]),
+    "1 a year": (TOK, "a.txt", YEARS, "tokens", [["1999", "Oslo"]]),
+    "2 comments": (TOK, "a.conllu", U, "tokens", [["To", "Oslo"]]),
+    "2 last tags": (TOK, "a.conllu", U, "tags", [["O", "B-X"]]),
+    "2 other tags": (TOK, "a.conllu", U, "tags", [["O", "B-LOC"]],
+                     {"columns": '{"tags": 2}'}),
+    "2 # is a word": (TOK, "a.bio", HASH, "tokens", [["#", "y"]]),
+    "4 said": (CLS, "a.csv", SPACED, "label", ["good", "good", "bad"],
+               {"label_names": '{"Good": "good", "BAD": "bad"}'}),
+    "4 blanks": (CLS, "a.csv", labelled("x ", "x", " y"), "label", ["x", "x", "y"]),
+    "4 signs": (CLS, "a.csv", labelled(-1, 1, -2), "label", ["-1", "1", "-2"]),
+    "4 two": (CLS, "a.csv", labelled("US", "us"), "label", ["US", "us"],
+              {"label_names": ["US", "us"]}),
+    "6 labels": (CLS, "a.csv", labelled("null", "N/A", "nan"), "label",
+                 ["null", "N/A", "nan"]),
+    "6 texts": (TEXT, "a.csv", "text\nnull\nNone\n" * 6, "text", ["null", "None"]),
+    "7 from 1": (FOUR, "a.jsonl", ends(1, 2), "label", [0, 1],
+                 {"label_names": list("1234")}),
+    "7 letters": (FOUR, "a.jsonl", ends("B", "D"), "label", [1, 3]),
+    "7 the ending": (FOUR, "a.jsonl", ends("c"), "label", [2]),
+    "14 JSON": (CLS, "a.csv", V1, "label", ["ham", "spam"], {"columns": json.dumps(V)}),
+    "14 YAML": (CLS, "a.csv", V1, "text", TEXTS, {"columns": "{text: v2, label: v1}"}),
+    "14 joined": (CLS, "a.csv", AG, "text", [f"Rain falls on Oslo {TEXTS[0]}"],
+                  {"columns": AG_COLUMNS}),
+    "14 by number": (CLS, "a.csv", V1, "text", TEXTS,
+                     {"columns": {"text": 1, "label": "0"}}),
+    "14 no header": (FOUR, "a.tsv", CODAH, "choices",
+                     [["one", 'tw"o', "three", "four"]], {"columns": BY_NUMBER}),
+    "14 SNLI": (CLS, "a.csv", SNLI, "text_pair", ["b"]),
+    "14 QQP": (CLS, "a.tsv", QQP, "label", ["0", "1"]),
+    "14 four": (FOUR, "a.csv", CTX, "choices", [["a", "b", "c", "d"]]),
+    "15 tags": (TOK, "a.jsonl", NER, "tags", [["B-PER", "O"]],
+                {"label_names": '["O", "B-PER"]'}),
+    "15 labels": (CLS, "a.csv", labelled(1, 0), "label", ["yes", "no"],
+                  {"label_names": ["no", "yes"]}),
+    "15 label2id": (CLS, "a.csv", labelled(1, 0), "label", ["a", "z"],
+                    {"label_names": {"z": 0, "a": 1}}),
+    "15 of 12": (CLS, "a.csv", labelled(11, *range(11)), "label", ["n11", "n0"],
+                 {"label_names": {f"n{n}": n for n in range(12)}}),
+    "15 floats": (CLS, "a.csv", labelled("1.0", 0), "label", ["1", "0"]),
+    "16 IOB1": (TOK, "eng.train", IOB1, "tags", [IOB1_TAGS]),
+    "16 no marks": (TOK, "a.bio", "a LOC\nb LOC\nc O\n\n" * 12, "tags",
+                    [["B-LOC", "I-LOC", "O"]]),
+    "16 in cells": (TOK, "a.tsv", CELLS, "tags", [["B-x", "O"]]),
+    "17 sep=": (CLS, "a.csv", "sep=;\n" + PLAIN.replace(",", ";"), "text", TEXTS),
+    "17 mark": (CLS, "a.csv", "\ufeff" + PLAIN, "text", TEXTS),
+    "17 semicolons": (CLS, "a.csv", PLAIN.replace(",", ";").replace("is", "is,"),
+                      "label", MOODS),
+    "17 tabs": (CLS, "a.txt", PLAIN.replace(",", "\t"), "text", TEXTS),
+    "17 CP1252": (CLS, "a.csv", labelled("è", "x").encode("cp1252"), "label", ["è"],
+                  {"encoding": "cp1252"}),
+    "17 UTF-16": (CLS, "a.csv", PLAIN.encode("utf-16"), "text", TEXTS),
+    "17 gz": (CLS, "a.csv.gz", gzip.compress(PLAIN.encode()), "text", TEXTS),
+    "17 records": (TEXT, "a.json", json.dumps([{"text": t} for t in TEXTS]), "text",
+                   TEXTS),
+    "17 of pandas": (TEXT, "a.json", json.dumps({"text": dict(enumerate(TEXTS))}),
+                     "text", TEXTS),
+    "17 lines": (TEXT, "a.json", objects(text=TEXTS), "text", TEXTS),
+    "18 class": (CLS, "a.jsonl", objects(text=TEXTS, label=[["x"], ["y"]]), "label",
+                 ["x", "y"]),
+    "18 spans": (TOK, "a.jsonl", marked((0, 9, "PER")), "tags",
+                 [["B-PER", "I-PER", "O", "O"]]),
+    "19 one-hot": ("multilabel", "a.csv", HOT, "label", [["toxic", "insult"], []]),
+    "19 one 1": (CLS, "a.csv", table("text,x,y", TEXTS, [0, 1], [1, 0]), "label",
+                 ["y", "x"]),
+    "19 a cell": ("multilabel", "a.csv", labelled("b|a", "a"), "label",
+                  [["b", "a"], ["a"]]),
+    "21 JSON": (CLS, "a.jsonl", objects(text=TEXTS, label=[True, False]), "label",
+                ["true", "false"]),
+    "21 CSV": (CLS, "a.csv", labelled("True", "FALSE"), "label", ["true", "false"]),
+    "numbers": ("regression", "a.csv", labelled("1.5", 2), "label", [1.5, 2.0]),
+    "answer": (QA, "a.csv", SANG, "answers", [{"text": ["sang"], "answer_start": [4]}]),
+    "no answer": (QA, "a.json", squad(answers=[], is_impossible=True), "question",
+                  ["0?"]),
+    "TSV": (TEXT, "a.tsv", 'text\n"Well," he\n"""No,"" he"\n' * 6, "text",
+            ['"Well," he', '"No," he']),
+    "two lines": (TEXT, "a.csv", 'text\n"two\nlines"\n\n' * 9, "text",
+                  ["two\nlines", "text"]),
+    "paragraphs": (TEXT, "a.txt", "\r\n\n".join(TEXTS), "text", TEXTS),
 }
 
-REFUSED = {  # head, file name, content, options, what the line must say
-    "4 case": (CLS, "a.csv", labelled("Positive", "positive ", "NEGATIVE", "negative"),
-        {},
-               ["'Positive' and 'positive'; 'NEGATIVE' and 'negative'",
-                """--label-names '{"positive": "Positive", "negative": "NEGATIVE"}'"""]),
-    "4 _": ("multilabel", "a.csv", labelled("very_good", "very good"), {},
-        ["'very_good' and 'very good'"]),
-    "4 tags": (TOK, "a.bio", "a B-PER\nb B-Per\n\n" * 12, {}, ['{"B-Per": "B-PER"}']),
-    "5 Thai": (CORPUS, "a.txt", "สวัสดี\n" * 12, {}, ["12 of 12 rows are mostly [UNK]",
-        "line 1: 'สวัสดี'"]),
-    "7 from 1": (FOUR, "a.jsonl", objects(**ENDS, label=[1, 2, 3]), {},
-                 ["labels 1, 2, 3 and never 0", "count from 1? workbook fine-tune choices",
-                  """--label-names '["1", "2", "3", "4"]'"""]),
-    "14 v1": (CLS, "a.csv", V1, {}, ["'v1', 'v2'",
-        """--columns '{"text": "v2", "label": "v1"}'"""]),
-    "14 AG": (CLS, "a.csv", AG, {},
-        ['{"text": ["Title", "Description"], "label": "Class Index"}']),
-    "14 bare": (CLS, "a.csv", table("", [0, 4], [f"7{n}" for n in range(12)], "NO",
-        TEXTS), {},
-                ["fine-tune classification", """--columns '{"text": 3, "label": 0}'"""]),
-    "14 airline": (CLS, "a.csv",
-        table("id,airline_sentiment,airline_sentiment_sure,airline,text",
-                   [f"{n}" for n in range(12)], MOODS, [1, 2], ["UA", "US"], TEXTS), {},
-                   ["""--columns '{"text": "text", "label": "airline_sentiment"}'"""]),
-    "14 two": (CORPUS, "a.csv", table("review,tweet", TEXTS, MOODS), {},
-        ["columns={'text': 'review'}"]),
-    "14 lacking": (CLS, "a.csv", V1, {"columns": {**V, "text": "Body"}},
-        ["'Body' in COLUMNS", '"v2"']),
-    "14 reversed": (CLS, "a.csv", V1, {"columns": {"v2": "text"}}, ["'v2' in COLUMNS",
-        '"text": "v2"']),
-    "14 no JSON": (CLS, "a.csv", V1, {"columns": "v2"}, ["COLUMNS is 'v2'",
-        '"text": "v2"']),
-    "15 tags": (TOK, "a.jsonl", NER, {}, ["as numbers, 0 to 1",
-        """--label-names '["O", "B-"""]),
-    "15 from 1": (CLS, "a.csv", labelled(1, 2), {"label_names": ["x", "y"]},
-        ['{"1": "x", "2": "y"}']),
-    "15 other": (CLS, "a.csv", labelled("x", "z"), {"label_names": ["x", "y"]},
-        ["line 3", "'z'", "'x', 'y'"]),
-    "15 twice": (CLS, "a.csv", PLAIN, {"label_names": ["x", "x"]}, ["all different"]),
-    "16 both": (TOK, "a.bio", "a I-x\nb B-y\n\n" * 12, {}, ["line 1, line 4,",
-        "I-x after O; expected B-x",
-                "and 2 more bad rows"]),
-    "16 JSON": (TOK, "a.jsonl", objects(tokens=[["a", "b"]], tags=[["B-x", "I-y"],
-        ["B-y", "O"]]), {},
+REFUSED = {  # head, file name, content, what the line must say, options
+    "4 case": (CLS, "a.csv", MIXED, [
+        "'Positive' and 'positive'; 'NEGATIVE' and 'negative'", SAME]),
+    "4 _": ("multilabel", "a.csv", labelled("very_good", "very good"),
+            ["'very_good' and 'very good'"]),
+    "4 tags": (TOK, "a.bio", "a B-PER\nb B-Per\n\n" * 12, ['{"B-Per": "B-PER"}']),
+    "5 Thai": (TEXT, "a.txt", "สวัสดี\n" * 12,
+               ["12 of 12 rows are mostly [UNK]", "line 1: 'สวัสดี'"]),
+    "7 from 1": (FOUR, "a.jsonl", ends(1, 2, 3), [
+        "labels 1, 2, 3 and never 0", "count from 1? workbook fine-tune choices",
+        """--label-names '["1", "2", "3", "4"]'"""]),
+    "14 v1": (CLS, "a.csv", V1,
+              ["'v1', 'v2'", """--columns '{"text": "v2", "label": "v1"}'"""]),
+    "14 AG": (CLS, "a.csv", AG, [json.dumps(AG_COLUMNS)]),
+    "14 bare": (CLS, "a.csv", BARE, ["fine-tune classification",
+                                     """--columns '{"text": 3, "label": 0}'"""]),
+    "14 airline": (CLS, "a.csv", AIR, [
+        """--columns '{"text": "text", "label": "airline_sentiment"}'"""]),
+    "14 two": (TEXT, "a.csv", table("review,tweet", TEXTS, MOODS),
+               ["columns={'text': 'review'}"]),
+    "14 lacking": (CLS, "a.csv", V1, ["'Body' in COLUMNS", '"v2"'],
+                   {"columns": {**V, "text": "Body"}}),
+    "14 reversed": (CLS, "a.csv", V1, ["'v2' in COLUMNS", '"text": "v2"'],
+                    {"columns": {"v2": "text"}}),
+    "14 no JSON": (CLS, "a.csv", V1, ["COLUMNS is 'v2'", '"text": "v2"'],
+                   {"columns": "v2"}),
+    "15 tags": (TOK, "a.jsonl", NER,
+                ["as numbers, 0 to 1", """--label-names '["O", "B-"""]),
+    "15 from 1": (CLS, "a.csv", labelled(1, 2), ['{"1": "x", "2": "y"}'],
+                  {"label_names": ["x", "y"]}),
+    "15 other": (CLS, "a.csv", labelled("x", "z"), ["line 3", "'z'", "'x', 'y'"],
+                 {"label_names": ["x", "y"]}),
+    "15 twice": (CLS, "a.csv", PLAIN, ["all different"], {"label_names": ["x", "x"]}),
+    "16 both": (TOK, "a.bio", "a I-x\nb B-y\n\n" * 12, [
+        "line 1, line 4,", "I-x after O; expected B-x", "and 2 more bad rows"]),
+    "16 JSON": (TOK, "a.jsonl", objects(tokens=[["a", "b"]],
+                                        tags=[["B-x", "I-y"], ["B-y", "O"]]),
                 ["line 1, word 2", "'b' tagged I-y after B-x"]),
-    "16 kinds": (TOK, "a.bio", "Ada PER\nBo LOC\n\n" * 12, {}, ["the tag 'PER'",
-        "O, B-kind or I-kind"]),
-    "17 CP1252": (CLS, "a.csv", labelled("x", "très").encode("cp1252"), {},
-                  ["line 3: found byte 0xe8", "a.csv --encoding cp1252", "très"]),
-    "17 no such": (CLS, "a.csv", PLAIN, {"encoding": "utf9"}, ["ENCODING 'utf9'",
-        "cp1252"]),
-    "17 binary": (CORPUS, "a.csv", b"%PDF\0\1", {}, ["zero bytes"]),
-    "17 damaged": (CORPUS, "a.csv.gz", b"\x1f\x8b\x08", {}, ["damaged"]),
-    "17 unknown": (CORPUS, "a.docx", "x", {}, ["'.docx'", ".csv, .tsv"]),
-    "22 ten": (CLS, "a.csv", labelled("", "x", "y") + ",x\n" * 9, {}, ["line 2, line 5",
-        "an empty label",
-               "line 14", "an empty text", "and 3 more bad rows"]),
-    "22 header": (CLS, "a.csv", PLAIN + PLAIN, {}, ["line 14: found the header again"]),
-    "22 widths": (CLS, "a.csv", PLAIN + "a,b,x\ny\n", {}, ["line 14: found 3 cells",
-        "line 15: found 1 cell,"]),
-    "22 JSON": (CORPUS, "a.jsonl", '{"text": }\n7\n' + objects(text=TEXTS), {},
+    "16 kinds": (TOK, "a.bio", "Ada PER\nBo LOC\n\n" * 12,
+                 ["the tag 'PER'", "O, B-kind or I-kind"]),
+    "17 CP1252": (CLS, "a.csv", labelled("x", "très").encode("cp1252"), [
+        "line 3: found byte 0xe8", "a.csv --encoding cp1252", "très"]),
+    "17 no such": (CLS, "a.csv", PLAIN, ["ENCODING 'utf9'", "cp1252"],
+                   {"encoding": "utf9"}),
+    "17 bare UTF-16": (CLS, "a.csv", PLAIN.encode("utf-16-le"),
+                       ["zero bytes", "a.csv --encoding utf-16-le"]),
+    "17 binary": (TEXT, "a.csv", b"%PDF\0\1", ["zero bytes"]),
+    "17 damaged": (TEXT, "a.csv.gz", b"\x1f\x8b\x08", ["damaged"]),
+    "17 unknown": (TEXT, "a.docx", "x", ["'.docx'", ".csv, .tsv"]),
+    "22 ten": (CLS, "a.csv", labelled("", "x", "y") + ",x\n" * 9, [
+        "line 2, line 5", "an empty label", "line 14", "an empty text",
+        "and 3 more bad rows"]),
+    "22 header": (CLS, "a.csv", PLAIN + PLAIN, ["line 14: found the header again"]),
+    "22 widths": (CLS, "a.csv", PLAIN + "a,b,x\ny\n",
+                  ["line 14: found 3 cells", "line 15: found 1 cell,"]),
+    "22 JSON": (TEXT, "a.jsonl", '{"text": }\n7\n' + objects(text=TEXTS),
                 ["line 1: found broken JSON", "line 2: found 7"]),
-    "quote": (CORPUS, "a.csv", 'text\n"open\n' + "\n".join(TEXTS), {}, ["line 2",
-        "malformed", "quote"]),
-    "empty": (CORPUS, "a.csv", "\n \n", {}, ["an empty file"]),
-    "nine": (CORPUS, "a.txt", "\n".join(TEXTS[:9]), {}, ["9 rows", "10 at least"]),
-    "one class": (CLS, "a.csv", labelled("x"), {}, ["no labels but 'x'"]),
-    "ids": (CLS, "a.csv", PLAIN + "".join(f"a,n{n}\n" for n in range(40)), {},
-        ["42 different labels"]),
-    "kinds": (CLS, "a.csv", labelled("x", "7"), {}, ["numbers and names", "'7'; 'x'"]),
-    "fractions": (CLS, "a.csv", labelled("0.5", "x"), {}, ["line 2, line 4",
-        "the label 0.5", "regression"]),
-    "null": (CLS, "a.jsonl", objects(text=TEXTS, label=["x", None]), {}, ["line 2",
-        "no label"]),
-    "contrary": (CLS, "a.csv", table("text,label", "well", MOODS), {},
-        ["6 texts again with another label"]),
-    "comma": ("regression", "a.csv", labelled('"3,5"'), {}, ["the label '3,5'",
-        "3.5, not 3,5"]),
-    "names": ("regression", "a.csv", PLAIN, {"label_names": ["x", "y"]},
-        ["no names of labels"]),
-    "twice": ("multilabel", "a.csv", labelled("x|x", "y"), {}, ["a label twice"]),
-    "offset": ("questions", "a.json", squad(answers=[{"text": "rain",
-        "answer_start": 60}]), {},
+    "quote": (TEXT, "a.csv", 'text\n"open\n' + "\n".join(TEXTS),
+              ["line 2", "malformed", "quote"]),
+    "quote, tab": (CLS, "a.tsv", '""' + PLAIN.replace(",", "\t"),
+                   ["line 1", r"'\t' expected after"]),
+    "empty": (TEXT, "a.csv", "\n \n", ["an empty file"]),
+    "nine": (TEXT, "a.txt", "\n".join(TEXTS[:9]), ["9 rows", "10 at least"]),
+    "one class": (CLS, "a.csv", labelled("x"), ["no labels but 'x'"]),
+    "ids": (CLS, "a.csv", PLAIN + "".join(f"a,n{n}\n" for n in range(40)),
+            ["42 different labels"]),
+    "kinds": (CLS, "a.csv", labelled("x", "7"), ["numbers and names", "'7'; 'x'"]),
+    "fractions": (CLS, "a.csv", labelled("0.5", "x"),
+                  ["line 2, line 4", "the label 0.5", "regression"]),
+    "null": (CLS, "a.jsonl", objects(text=TEXTS, label=["x", None]),
+             ["line 2", "no label"]),
+    "contrary": (CLS, "a.csv", table("text,label", "well", MOODS),
+                 ["6 texts again with another label"]),
+    "comma": ("regression", "a.csv", labelled('"3,5"'),
+              ["the label '3,5'", "3.5, not 3,5"]),
+    "names": ("regression", "a.csv", PLAIN, ["no names of labels"],
+              {"label_names": ["x", "y"]}),
+    "twice": ("multilabel", "a.csv", labelled("x|x", "y"), ["a label twice"]),
+    "offset": (QA, "a.json", squad(answers=[{"text": "rain", "answer_start": 60}]),
                ["question 3 (id 'q2')", "at answer_start 60", "stands at 65"]),
-    "no part": ("questions", "a.json", squad(answers=[{"text": "Rain",
-        "answer_start": 29}]), {},
+    "no part": (QA, "a.json", squad(answers=[{"text": "Rain", "answer_start": 29}]),
                 ["'Rain', which is not in the context"]),
-    "impossible": ("questions", "a.json", squad(is_impossible=True), {}, ["question 3",
-        "is_impossible true"]),
-    "no qas": ("questions", "a.json", '{"data": [{"paragraphs": [{}]}]}', {},
-        ["article 1, paragraph 1", "'qas'"]),
+    "impossible": (QA, "a.json", squad(is_impossible=True),
+                   ["question 3", "is_impossible true"]),
+    "no qas": (QA, "a.json", '{"data": [{"paragraphs": [{}]}]}',
+               ["article 1, paragraph 1", "'qas'"]),
     "equal": (FOUR, "a.jsonl", objects(context=["x"], choices=[["a", "b", "a ", "c"]],
-        label=[0]), {},
-              ["endings 0 and 2 equal"]),
-    "lengths": (TOK, "a.jsonl", objects(tokens=[["a", "b"]], tags=[["O"]]), {},
-        ["2 tokens and 1 tags"]),
-    "no tag": (TOK, "a.conll", "Ada\n\n" * 12, {}, ["line 1", "a word and its tag"]),
-    "outside": (TOK, "a.jsonl", objects(text=["Ada"], label=[[[0, 9, "x"]]]), {},
-        ["the span [0, 9, 'x']"]),
-    "half": (CORPUS, "a.jsonl", '{"text": "\\ud83d"}\n' * 12, {}, ["half a character"]),
-    "no head": ("moods", "a.csv", PLAIN, {}, ["head 'moods'", "'classification'"]),
+                                       label=[0]), ["endings 0 and 2 equal"]),
+    "lengths": (TOK, "a.jsonl", objects(tokens=[["a", "b"]], tags=[["O"]]),
+                ["2 tokens and 1 tags"]),
+    "no tag": (TOK, "a.conll", "Ada\n\n" * 12, ["line 1", "a word and its tag"]),
+    "outside": (TOK, "a.jsonl", objects(text=["Ada"], label=[[[0, 9, "x"]]]),
+                ["the span [0, 9, 'x']"]),
+    "half": (TEXT, "a.jsonl", '{"text": "\\ud83d"}\n' * 12, ["half a character"]),
+    "no head": ("moods", "a.csv", PLAIN, ["head 'moods'", "'classification'"]),
 }
 # fmt: on
 
 
 @pytest.mark.parametrize("case", READ)
 def test_what_people_have_is_read_as_they_mean_it(case, file):
-    head, name, content, options, column, first = READ[case]
-    rows = load(file(name, content), head, **options)
+    head, name, content, column, first, *options = READ[case]
+    rows = load(file(name, content), head, **dict(*options))
     assert values(rows, column)[: len(first)] == first
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_used_is_one_line_that_leads_on(case, file):
-    head, name, content, options, words = REFUSED[case]
+    head, name, content, words, *options = REFUSED[case]
     with pytest.raises(WorkbookError) as raised:
-        load(file(name, content), head, **options)
+        load(file(name, content), head, **dict(*options))
     message = str(raised.value)
     assert message.isprintable()  # no line breaks either
     assert [word for word in words if word not in message] == [], message
 
 
 def test_what_is_doubtful_is_one_line_each(file, capsys):
-    rows = [(f"fine text {n}", MOODS[n % 2]) for n in range(40)]
-    rows += [("Fine  TEXT 0", "bad"), ("fine text 1", "bad"), ("😀😀", "good")]
-    load(
-        file("a.csv", "text,label\n" + "".join(f"{t},{m}\n" for t, m in rows)),
-        "classification",
-    )
+    rows = [f"fine text {n},{MOODS[n % 2]}" for n in range(40)]
+    rows += ["Fine  TEXT 0,bad", "fine text 1,bad", "😀😀,good"]
+    load(file("a.csv", "\n".join(["text,label", *rows])), CLS)
     said = capsys.readouterr().out.splitlines()
     assert said == [
         "a.csv: 2 rows repeat a text (line 2 and line 42); equal texts stay on one "
         "side of the split",
-        "a.csv: 1 texts again with another label (line 3 and line 43); no model gets both right",
+        "a.csv: 1 texts again with another label (line 3 and line 43); no model gets "
+        "both right",
         "a.csv: 1 of 43 rows are mostly [UNK] to this English model (line 44: '😀😀')",
     ]
 
@@ -344,7 +334,8 @@ def test_what_is_doubtful_is_one_line_each(file, capsys):
     [
         ("eng.train", IOB1, ["column 0 is taken for the words and 3 for the tags",
                              "the tags are IOB1; they are read as BIO"]),
-        ("a.conllu", U, ["2 holds tags too: workbook fine-tune", '{"tokens": 1, "tags": 2}']),
+        ("a.conllu", U, ["2 holds tags too: workbook fine-tune",
+                         '{"tokens": 1, "tags": 2}']),
         ("a.bio", "Mia S-PER\nis O\n\n" * 12, ["BIOES"]),
         ("a.bio", "New B-LOC\nYork L-LOC\n\n" * 12, ["BILOU"]),
     ],
@@ -400,49 +391,32 @@ def test_what_datasets_and_archives_hold_is_read(way, tmp_path, capsys):
     assert ("'train' is read" in capsys.readouterr().out) == (way == "two splits")
 
 
-def test_excel_is_read_where_pandas_can_and_said_otherwise(tmp_path):
-    path = tmp_path / "a.xlsx"
-    try:
-        import openpyxl
-    except ImportError:
-        with zipfile.ZipFile(path, "w") as packed:
-            packed.writestr("[Content_Types].xml", "")
-            packed.writestr("xl/workbook.xml", "")
-        with pytest.raises(
-            WorkbookError, match=r"`pip install openpyxl` once, or in Excel 'Save"
-        ):
-            load(path, "classification")
-    else:
-        book = openpyxl.Workbook()
-        for row in [("text", "label"), *zip(TEXTS, MOODS, strict=True)]:
-            book.active.append(row)
-        book.save(path)
-        assert load(path, "classification")["text"][:] == TEXTS
+def test_excel_is_read(tmp_path):
+    import openpyxl
+
+    book, path = openpyxl.Workbook(), tmp_path / "a.xlsx"
+    for row in [("text", "label"), *zip(TEXTS, MOODS, strict=True)]:
+        book.active.append(row)
+    book.save(path)
+    assert load(path, CLS)["text"][:] == TEXTS
 
 
 def test_a_path_that_is_there_is_that_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(tmp_path))
     (tmp_path / "my data").mkdir()
     path = tmp_path / "my data" / "new [v2].txt"
     path.write_text("\n".join(TEXTS))
-    for name in (
-        path,
-        "~/my data/new [v2].txt",
-        "my data\\new [v2].txt",
-        f"'{path}'",
-        "my data/*.txt",
-    ):
-        assert load(name, "corpus")["text"][:] == TEXTS
-    with pytest.raises(
-        WorkbookError, match=r"no such file; in my data there is 'new \[v2\]\.txt'"
-    ):
-        load("my data/neu.txt", "corpus")
-    with pytest.raises(
-        WorkbookError, match=r"a folder; expected one file of it \('new \[v2\]"
-    ):
-        load("my data", "corpus")
+    back, tilde = "my data\\new [v2].txt", "~/my data/new [v2].txt"
+    for name in (path, tilde, back, f"'{path}'", "my data/*.txt"):
+        assert load(name, TEXT)["text"][:] == TEXTS
+    for name, words in {
+        "my data/neu.txt": r"no such file; in my data there is 'new \[v2\]\.txt'",
+        "my data": r"a folder; expected one file of it \('new \[v2\]",
+    }.items():
+        with pytest.raises(WorkbookError, match=words):
+            load(name, TEXT)
 
 
 @pytest.mark.parametrize(
@@ -471,12 +445,12 @@ def test_every_sample_set_is_an_own_file_too(name, head, columns):
 
 
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0\ufeff")
-TEXT = st.text(LETTERS, min_size=1, max_size=30).filter(str.strip)
+WORDS = st.text(LETTERS, min_size=1, max_size=30).filter(str.strip)
 TRICKY = st.sampled_from(
     ['wa,"b"', "wa\r\nb", 'wx""', "wa;b|c\t", "w😀", "w\u2028x", '"q"']
 )
 ROWS = st.lists(
-    TEXT | TRICKY, min_size=10, max_size=14, unique_by=lambda t: t.casefold()
+    WORDS | TRICKY, min_size=10, max_size=14, unique_by=lambda t: t.casefold()
 )
 tries = settings(
     max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)

@@ -8,17 +8,18 @@ from datasets import Dataset
 from helpers.core.errors import WorkbookError
 from helpers.data import tasks
 from helpers.data.schemas import features
-from helpers.data.splits import affordable, fewer, held_out
+from helpers.data.splits import fewer, held_out
 
 
 def classified(labels, texts=None):
     """Rows of these labels; each text another one, unless they are given."""
-    rows = [{"text": f"text {n}", "label": name} for n, name in enumerate(labels)]
-    rows = [
-        {**row, "text": text}
-        for row, text in zip(rows, texts or [r["text"] for r in rows], strict=True)
-    ]
-    return Dataset.from_list(rows, features("classification", sorted(set(labels))))
+    texts = texts or [f"text {n}" for n in range(len(labels))]
+    rows = [{"text": t, "label": n} for t, n in zip(texts, labels, strict=True)]
+    return typed(rows, "classification", sorted(set(labels)))
+
+
+def typed(rows, head, names=()):
+    return Dataset.from_list(rows, features(head, names))
 
 
 def kinds(rows):
@@ -32,9 +33,8 @@ def test_a_fifth_is_held_out_the_same_every_time():
         "train": {"good": 20, "bad": 20},
         "test": {"good": 5, "bad": 5},
     }
-    assert sorted([*sets["train"]["text"], *sets["test"]["text"]]) == sorted(
-        rows["text"]
-    )
+    both = [*sets["train"]["text"], *sets["test"]["text"]]
+    assert sorted(both) == sorted(rows["text"])
     assert 3 < sum(sets["train"]["label"][:10]) < 7  # no longer sorted by label
     assert held_out(rows, "a.csv")["test"]["text"][:] == sets["test"]["text"][:]
 
@@ -42,18 +42,15 @@ def test_a_fifth_is_held_out_the_same_every_time():
 def test_equal_texts_stay_on_one_side():
     texts = [f"{'THE ' if n % 2 else 'the  '}text {n // 4}" for n in range(200)]
     sets = held_out(classified(["good", "bad"] * 100, texts), "a.csv")
-    sides = [
-        {" ".join(text.lower().split()) for text in part["text"]}
-        for part in sets.values()
-    ]
+    texts = [part["text"] for part in sets.values()]
+    sides = [{" ".join(t.lower().split()) for t in part} for part in texts]
     assert not sides[0] & sides[1]
     assert [len(side) for side in sides] == [40, 10]
 
 
 def test_a_text_of_most_rows_is_not_held_out():
-    sets = held_out(
-        classified(["x", "y"] * 50, ["ok"] * 60 + list("abcdefgh") * 5), "a.csv"
-    )
+    texts = ["ok"] * 60 + list("abcdefgh") * 5
+    sets = held_out(classified(["x", "y"] * 50, texts), "a.csv")
     assert "ok" not in sets["test"]["text"]
     assert 5 <= len(sets["test"]) <= 20
 
@@ -93,31 +90,21 @@ def test_fewer_rows_have_every_class_too(seed):
 
 def test_the_beginning_of_each_side_has_every_class():
     sets = held_out(classified(["a"] * 190 + ["b"] * 6 + ["c"] * 4), "a.csv")
-    assert [set(kinds(part.select(range(3)))) for part in sets.values()] == [
-        {"a", "b", "c"}
-    ] * 2
+    first = [set(kinds(part.select(range(3)))) for part in sets.values()]
+    assert first == [{"a", "b", "c"}] * 2
 
 
 def test_rare_labels_kinds_and_numbers_are_on_both_sides():
-    rows = [
-        {"text": f"t {n}", "label": [0, 1] if n < 2 else [0] * (n % 3 > 0)}
-        for n in range(50)
-    ]
-    several = held_out(
-        Dataset.from_list(rows, features("multilabel", ["a", "b"])), "a.csv"
-    )
-    assert [sum(1 in row for row in part["label"]) for part in several.values()] == [
-        1,
-        1,
-    ]
-    names = ["O", "B-x", "I-x", "B-y", "I-y"]
-    rows = [
-        {"tokens": [f"w{n}", "."], "tags": [3 if n < 2 else 1, 0]} for n in range(50)
-    ]
-    words = held_out(Dataset.from_list(rows, features("tokens", names)), "a.bio")
-    assert [sum(3 in row for row in part["tags"]) for part in words.values()] == [1, 1]
+    labels = [[0, 1] if n < 2 else [0] * (n % 3 > 0) for n in range(50)]
+    rows = [{"text": f"t {n}", "label": label} for n, label in enumerate(labels)]
+    several = held_out(typed(rows, "multilabel", ["a", "b"]), "a.csv")
+    assert [sum(1 in row for row in p["label"]) for p in several.values()] == [1, 1]
+    tags, names = [[3 if n < 2 else 1, 0] for n in range(50)], "O B-x I-x B-y I-y"
+    rows = [{"tokens": [f"w{n}", "."], "tags": t} for n, t in enumerate(tags)]
+    words = held_out(typed(rows, "tokens", names.split()), "a.bio")
+    assert [sum(3 in row for row in p["tags"]) for p in words.values()] == [1, 1]
     rows = [{"text": f"t {n}", "label": float(n)} for n in range(50)]
-    numbers = held_out(Dataset.from_list(rows, features("regression")), "a.csv")
+    numbers = held_out(typed(rows, "regression"), "a.csv")
     assert [sum(v < 10 for v in part["label"]) for part in numbers.values()] == [8, 2]
 
 
@@ -128,7 +115,7 @@ def test_the_other_way_round_is_the_same_pair():
         for n, pair in enumerate(pairs)
         for one, two in (pair, pair[::-1])
     ]
-    sets = held_out(Dataset.from_list(rows, features("similarity")), "a.csv")
+    sets = held_out(typed(rows, "similarity"), "a.csv")
     sides = [{min(r["text"], r["text_pair"]) for r in part} for part in sets.values()]
     assert [len(side) for side in sides] == [16, 4]
     assert not sides[0] & sides[1]
@@ -146,15 +133,8 @@ def test_rows_on_one_text_stay_together(name):
 def test_what_cannot_be_split_is_one_line():
     rows = tasks.sample(tasks.task("questions"))["train"].select(range(60))
     one = rows.filter(lambda row: row["context"] == rows[0]["context"])
-    with pytest.raises(
-        WorkbookError, match=r"mine\.json: all questions are on one text"
-    ):
+    words = r"mine\.json: all questions are on one text"
+    with pytest.raises(WorkbookError, match=words):
         held_out(one, "mine.json")
     with pytest.raises(WorkbookError, match=r"a\.csv: no class has two texts"):
         held_out(classified([f"c{n}" for n in range(15)]), "a.csv")
-
-
-def test_what_fits_a_time_is_said():
-    assert affordable(0.01, 500, 3, 20) == ""
-    said = "9,000 rows take 45 minutes; in 20 fit 4,000 rows or 1.3 epochs"
-    assert affordable(0.1, 9_000, 3, 20) == said

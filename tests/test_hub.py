@@ -21,7 +21,6 @@ LOAD = """
 import json
 from datasets import disable_progress_bars
 from helpers.data import hub
-from helpers.ready_made import fine_tuned
 disable_progress_bars()
 def told(name, **more):
     found = hub.load(name, **more)
@@ -40,7 +39,7 @@ from datasets import load_dataset
 from transformers import AutoModel, AutoTokenizer
 from helpers.checkpoints import bert, distilbert
 from helpers.data import hub
-from helpers.ready_made import fine_tuned
+from helpers.checkpoints.ready_made import fine_tuned
 tuned = [fine_tuned(task, "full") for task in ("sentiment", "questions")]
 for place in (bert("full"), distilbert("full"), *tuned):
     for at in (place.revision, None):
@@ -214,7 +213,7 @@ def test_what_cannot_be_fetched_is_told_before(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=469))
     with pytest.raises(WorkbookError, match="room: 470B needed and 469B free"):
         prefetch.check_room(parts)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: [])
+    monkeypatch.setattr(prefetch, "snapshot_download", lambda *_, **__: [])
     with pytest.raises(WorkbookError, match="a at revision 00 has no config"):
         prefetch._sizes("a", "model", "00", [], ["config"])
 

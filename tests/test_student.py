@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from ship_student import student_weights
 
-from helpers.checkpoints import POCKET, STUDENT, student_weights
+from helpers.checkpoints import POCKET, STUDENT
 from helpers.core.errors import WorkbookError
 from helpers.data import passages
 from helpers.distillation import student_log

@@ -15,6 +15,7 @@ from helpers.checkpoints.convert import (
 )
 
 TEXTS = ["Hello, my dog is cute", "The capital of France is [MASK].", "Rain."]
+POSITIONS = "embeddings.position_embeddings.weight"
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +25,13 @@ def batch(tokenizer):
 
 @torch.inference_mode()
 def outputs(model, batch):
-    return model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        output_hidden_states=True,
-    )
+    asked = (batch["input_ids"], batch["attention_mask"])
+    return model(*asked, output_hidden_states=True)
 
 
-def relaid(bert_model, layers=None):
-    state = bert_to_distilbert(bert_model.state_dict())
-    state = choose_layers(state, layers) if layers else state
-    model = DistilBertForMaskedLM(
-        distilbert_config(bert_model.config, count_layers(state))
-    )
-    model.to(bert_model.dtype).load_state_dict(state)
+def opened(state, config):
+    model = DistilBertForMaskedLM(distilbert_config(config, count_layers(state)))
+    model.to(state[f"distilbert.{POSITIONS}"].dtype).load_state_dict(state)
     return model.eval()
 
 
@@ -50,12 +44,11 @@ def test_every_hidden_state_and_logit_equals_berts(
     bert_model, batch, dtype, hidden_bound, last_bound
 ):
     teacher = copy.deepcopy(bert_model).to(dtype)
-    theirs, ours = outputs(teacher, batch), outputs(relaid(teacher), batch)
+    mine = opened(bert_to_distilbert(teacher.state_dict()), teacher.config)
+    theirs, ours = outputs(teacher, batch), outputs(mine, batch)
     real = batch["attention_mask"].bool()
-    gaps = [
-        (a - b)[real].abs().max().item()
-        for a, b in zip(theirs.hidden_states, ours.hidden_states, strict=True)
-    ]
+    pairs = zip(theirs.hidden_states, ours.hidden_states, strict=True)
+    gaps = [(a - b)[real].abs().max().item() for a, b in pairs]
     assert len(gaps) == bert_model.config.num_hidden_layers + 1
     assert max(gaps) < hidden_bound
     assert gaps[-1] < last_bound
@@ -65,23 +58,16 @@ def test_every_hidden_state_and_logit_equals_berts(
 def test_without_the_token_type_row_it_would_not(bert_model, batch):
     state = bert_to_distilbert(bert_model.state_dict())
     row = bert_model.state_dict()["bert.embeddings.token_type_embeddings.weight"][0]
-    state["distilbert.embeddings.position_embeddings.weight"] -= row
-    model = DistilBertForMaskedLM(
-        distilbert_config(bert_model.config, count_layers(state))
-    )
-    model.load_state_dict(state)
-    gap = (
-        outputs(model.eval(), batch).hidden_states[-1]
-        - outputs(bert_model, batch).hidden_states[-1]
-    )
+    state[f"distilbert.{POSITIONS}"] -= row
+    mine = outputs(opened(state, bert_model.config), batch).hidden_states[-1]
+    gap = mine - outputs(bert_model, batch).hidden_states[-1]
     assert gap.abs().max() > 1e-2
 
 
 def test_the_state_dict_given_is_left_as_it_was(bert_model):
-    name = "bert.embeddings.position_embeddings.weight"
-    before = bert_model.state_dict()[name].clone()
+    before = bert_model.state_dict()[f"bert.{POSITIONS}"].clone()
     bert_to_distilbert(bert_model.state_dict())
-    assert torch.equal(before, bert_model.state_dict()[name])
+    assert torch.equal(before, bert_model.state_dict()[f"bert.{POSITIONS}"])
 
 
 def test_chosen_layers_are_the_teachers_own(bert_model):
@@ -100,11 +86,9 @@ def test_layers_that_are_not_there_are_refused(bert_model, layers):
 
 
 def test_every_name_of_bert_has_one_in_distilbert(bert_model):
-    ours = relaid(bert_model).state_dict().keys()
+    state = bert_to_distilbert(bert_model.state_dict())
+    ours = opened(state, bert_model.config).state_dict().keys()
     theirs = {distilbert_name(name) for name in bert_model.state_dict()}
-    left_out = {
-        name for name in theirs if "token_type" in name or "position_ids" in name
-    }
-    assert theirs - left_out == {n for n in ours if "position_ids" not in n} | {
-        "vocab_projector.bias"
-    }
+    left_out = {n for n in theirs if "token_type" in n or "position_ids" in n}
+    mine = {name for name in ours if "position_ids" not in name}
+    assert theirs - left_out == mine | {"vocab_projector.bias"}

@@ -10,12 +10,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
+import torch
 from safetensors.torch import load_file, save_file
 
-from helpers.checkpoints import POCKET, STUDENT, student_weights
+from helpers.checkpoints import POCKET, STUDENT
+
+
+def student_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What a pocket student ships of its state dict: layers and head in fp16.
+
+    Embeddings and word vectors are left out: they are its teacher's, frozen while it
+    learned.
+    """
+    frozen = ("distilbert.embeddings.", "vocab_projector.weight")
+    return {
+        name: tensor.detach().to(torch.float16).contiguous().clone()
+        for name, tensor in state.items()
+        if not name.startswith(frozen)
+    }
 
 
 @click.command()

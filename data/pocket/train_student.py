@@ -25,15 +25,11 @@ import click
 import torch
 from budget import DEVICE, Run, batches, held_out_scores, opened
 from safetensors.torch import load_file, save_file
+from ship_student import student_weights
 from torch.nn import functional
 from transformers import BertForMaskedLM, set_seed
 
-from helpers.checkpoints import (
-    base_bert,
-    base_tokenizer,
-    pocket_bert_state,
-    student_weights,
-)
+from helpers.checkpoints import base_bert, base_tokenizer, pocket_bert_state
 from helpers.core.machine import machine
 from helpers.data.texts import Masking
 from helpers.distillation.objective import IGNORE, Objective, projected_losses

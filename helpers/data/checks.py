@@ -6,47 +6,39 @@ import ast
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from helpers.data import conll
 from helpers.data.labels import Labels
 from helpers.data.schemas import CHOICES
 from helpers.data.source import Bad, Source, short
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 LONGEST = 10_000  # words: a file whose line breaks are gone
 Row = dict[str, Any]
 
 
-def rows(
-    table: pd.DataFrame, source: Source, labels: Labels, notes: list[str]
-) -> tuple[list[Row], list[str]]:
-    """Every row in its schema, labels by name, and where each stands.
-
-    Raises `WorkbookError`, one line, that names the bad rows.
-    """
+def rows(table: pd.DataFrame, source: Source, labels: Labels) -> list[tuple[str, Row]]:
+    """Where each row stands, and the row in its schema, labels by name."""
     if source.head == "tokens":
-        table = _tagged(table, source, labels, notes)
+        table = _tagged(table, source, labels)
     if source.head == "multilabel":
-        whole = [str(one) for one in table["label"] if not str(one).startswith("[")]
-        mark = next((m for m in "|;," if any(m in one for one in whole)), "|")
-        table = table.assign(label=[_split(one, mark) for one in table["label"]])
-    if source.head == "choices":
+        table = table.assign(label=_split(list(map(_value, table["label"]))))
+    if source.head == "choices" and not source.label_names:
         _check_count(table, source)
-    check = CHECKS[source.head]
-    return checked(table, source, lambda row: check(row, labels)), list(table.index)
+    others = {"tokens": _tokens, "questions": _questions, "choices": _choices}
+    check = others.get(source.head, _texts)
+    made = checked(table, source, lambda row: check(row, labels))
+    return list(zip(table.index, made, strict=True))
 
 
 def checked(
     table: pd.DataFrame, source: Source, check: Callable[[Row], Any]
 ) -> list[Any]:
-    """What `check` makes of each row.
-
-    Raises `WorkbookError` that names all rows of which it made none.
-    """
+    """What `check` makes of each row; rows of which it makes none are refused."""
     made, faults = [], []
     for place, row in zip(table.index, table.to_dict("records"), strict=True):
         try:
@@ -77,8 +69,7 @@ def text(value: Any, column: str) -> str:
 def number(value: Any, column: str) -> float:
     """`value`, a finite number that fits a float32."""
     try:
-        wrong = isinstance(value, bool) or "_" in str(value)
-        found = math.nan if wrong else float(value)
+        found = float("nan" if isinstance(value, bool) or "_" in str(value) else value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not abs(found) < 3.4e38:
@@ -106,29 +97,31 @@ def _value(cell: Any) -> Any:
     return cell
 
 
-def _split(cell: Any, mark: str) -> Any:
-    found = _value(cell)
-    return (
-        found if not isinstance(found, str) else found.split(mark) * bool(found.strip())
-    )
+def _split(cells: list[Any]) -> list[Any]:
+    """Lists of labels, which may stand in a cell with a mark between them."""
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    mark = next((m for m in "|;," if any(m in cell for cell in texts)), "|")
+    split = {cell: cell.split(mark) if cell.strip() else [] for cell in texts}
+    return [split[cell] if isinstance(cell, str) else cell for cell in cells]
 
 
-def _texts(row: Row) -> Row:
-    return {
-        name: text(row[name], name) for name in ("text", "text_pair") if name in row
-    }
+def _texts(row: Row, labels: Labels) -> Row:
+    """Rows of the heads that read one text or two."""
+    made = {n: text(row[n], n) for n in ("text", "text_pair") if n in row}
+    head = labels.source.head
+    if head == "classification":
+        made["label"] = labels.name(row["label"])
+    elif head == "multilabel":
+        made["label"] = [labels.name(one) for one in many(row["label"], "labels")]
+        if len(set(made["label"])) < len(made["label"]):
+            raise Bad(f"a label twice in {short(made['label'])}", "each label once")
+    elif head != "corpus":
+        column = "score" if head == "similarity" else "label"
+        made[column] = number(row[column], column)
+    return made
 
 
-def _multilabel(row: Row, labels: Labels) -> Row:
-    found = [labels.name(one) for one in many(row["label"], "labels")]
-    if len(set(found)) < len(found):
-        raise Bad(f"a label twice in {short(found)}", "each label once")
-    return {**_texts(row), "label": found}
-
-
-def _tagged(
-    table: pd.DataFrame, source: Source, labels: Labels, notes: list[str]
-) -> pd.DataFrame:
+def _tagged(table: pd.DataFrame, source: Source, labels: Labels) -> pd.DataFrame:
     """Sentences with BIO tags by name, out of spans, words or lists, of any scheme."""
 
     def parts(row: Row) -> tuple[list[Any], list[str]]:
@@ -137,22 +130,19 @@ def _tagged(
             return conll.from_spans(text(row["text"], "text"), spans)
         words, tags = many(row["tokens"], "tokens"), many(row["tags"], "tags")
         if len(words) != len(tags) or not words:
-            raise Bad(
-                f"{len(words)} tokens and {len(tags)} tags", "a tag for every token"
-            )
+            found = f"{len(words)} tokens and {len(tags)} tags"
+            raise Bad(found, "a tag for every token")
         return words, [labels.name(tag) for tag in tags]
 
     words, tags = zip(*checked(table, source, parts), strict=True)
     if all(tag.isdecimal() for tag in itertools.chain(*tags)):
         last = max(map(int, itertools.chain(*tags)))
         names = ["O", *(f"{mark}-KIND{n}" for n in range(1, last + 1) for mark in "BI")]
-        mend = source.command(label_names=names[: last + 1])
-        raise source.bad(
-            f"tags as numbers, 0 to {last}", f"their names in order: {mend}"
-        )
+        mend = f"their names in order: {source.command(label_names=names[: last + 1])}"
+        raise source.bad(f"tags as numbers, 0 to {last}", mend)
     bio, scheme = conll.to_bio(list(tags))
     if scheme:
-        notes.append(f"the tags are {scheme}; they are read as BIO")
+        source.notes.append(f"the tags are {scheme}; they are read as BIO")
     made = table[[]].assign(tokens=words, tags=bio)
     return made[[found != ["-DOCSTART-"] for found in words]]
 
@@ -174,30 +164,36 @@ def _tokens(row: Row, labels: Labels) -> Row:
 
 def _questions(row: Row, labels: Labels) -> Row:
     context, question = (text(row[name], name) for name in ("context", "question"))
-    given = _value(row["answers"] if "answers" in row else row["answer_text"])
-    if given in ("", None):
-        given = []
-    elif isinstance(given, str):
-        given = [{"text": given, "answer_start": row.get("answer_start")}]
-    elif isinstance(given, dict):  # as datasets holds them: lists side by side
-        sides = [many(given.get(name), name) for name in ("text", "answer_start")]
-        if len(sides[0]) != len(sides[1]):
-            raise Bad(f"{len(sides[0])} answers and {len(sides[1])} starts", "as many")
-        given = [{"text": t, "answer_start": s} for t, s in zip(*sides, strict=True)]
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        raise Bad(f"the answers {short(given)}", '[{"text": ..., "answer_start": ...}]')
+    given = _given(row)
     impossible = str(row.get("is_impossible")).lower()
     if impossible == str(bool(given)).lower():
-        raise Bad(
-            f"{len(given)} answers, is_impossible {impossible}", "one or the other"
-        )
+        found = f"{len(given)} answers, is_impossible {impossible}"
+        raise Bad(found, "one or the other")
     texts = [text(one.get("text"), "answer") for one in given]
-    starts = [
-        _start(context, answer, one.get("answer_start"))
-        for answer, one in zip(texts, given, strict=True)
-    ]
+    told = [one.get("answer_start") for one in given]
+    starts = [_start(context, *one) for one in zip(texts, told, strict=True)]
     answers = {"text": texts, "answer_start": starts}
     return {"context": context, "question": question, "answers": answers}
+
+
+def _given(row: Row) -> list[Row]:
+    """The answers of a question, each with its text and perhaps its start."""
+    given = _value(row["answers"] if "answers" in row else row["answer_text"])
+    if given in ("", None):
+        return []
+    if isinstance(given, str):
+        return [{"text": given, "answer_start": row.get("answer_start")}]
+    if isinstance(given, dict):  # as datasets holds them: lists side by side
+        texts, starts = (
+            many(given.get(name), name) for name in ("text", "answer_start")
+        )
+        if len(texts) != len(starts):
+            raise Bad(f"{len(texts)} answers and {len(starts)} starts", "as many")
+        sides = zip(texts, starts, strict=True)
+        return [{"text": answer, "answer_start": start} for answer, start in sides]
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise Bad(f"the answers {short(given)}", '[{"text": ..., "answer_start": ...}]')
+    return given
 
 
 def _start(context: str, answer: str, told: Any) -> int:
@@ -205,7 +201,7 @@ def _start(context: str, answer: str, told: Any) -> int:
     start = -1 if told in ("", None) else int(number(told, "answer_start"))
     if start >= 0 and context.startswith(answer, start):
         return start
-    places = [n for n in range(len(context)) if context.startswith(answer, n)]
+    places = [m.start() for m in re.finditer(f"(?={re.escape(answer)})", context)]
     if not places:
         found = f"the answer {short(answer)}, which is not in the context"
         raise Bad(found, "a part of it, letter by letter")
@@ -219,12 +215,11 @@ def _start(context: str, answer: str, told: Any) -> int:
 
 def _check_count(table: pd.DataFrame, source: Source) -> None:
     there = {str(label).strip().removesuffix(".0") for label in table["label"]}
-    if there <= set("1234") and not source.label_names:
+    if there <= set("1234"):
         one, zero = (source.command(label_names=list(n)) for n in ("1234", "0123"))
         found = f"the labels {', '.join(sorted(there))} and never 0"
-        raise source.bad(
-            found, f"0 to 3. Do yours count from 1? {one} or, if not, {zero}"
-        )
+        wanted = f"0 to 3. Do yours count from 1? {one} or, if not, {zero}"
+        raise source.bad(found, wanted)
 
 
 def _choices(row: Row, labels: Labels) -> Row:
@@ -246,21 +241,3 @@ def _choices(row: Row, labels: Labels) -> Row:
         right = "0 to 3 or A to D, the right ending counted from 0"
         raise Bad(f"the label {label if label.isdecimal() else short(label)}", right)
     return {"context": context, "choices": endings, "label": names.index(label)}
-
-
-CHECKS: dict[str, Callable[[Row, Labels], Row]] = {
-    "classification": lambda row, ls: {**_texts(row), "label": ls.name(row["label"])},
-    "multilabel": _multilabel,
-    "regression": lambda row, _: {
-        **_texts(row),
-        "label": number(row["label"], "label"),
-    },
-    "similarity": lambda row, _: {
-        **_texts(row),
-        "score": number(row["score"], "score"),
-    },
-    "tokens": _tokens,
-    "questions": _questions,
-    "choices": _choices,
-    "corpus": lambda row, _: _texts(row),
-}

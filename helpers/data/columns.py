@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import yaml
 
 from helpers.core.errors import WorkbookError
 from helpers.data import conll
 from helpers.data.schemas import CHOICES, PAIRABLE
 from helpers.data.source import Source, listed, short
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ASKED = ("context", "question")
 SHAPES = {  # what a row needs: one of these
@@ -23,10 +23,8 @@ SHAPES = {  # what a row needs: one of these
     "choices": [("context", "choices", "label")],
     "corpus": [("text",)],
 }
-OPTIONAL = {
-    **dict.fromkeys(PAIRABLE, ("text_pair",)),
-    "questions": ("answer_start", "is_impossible"),
-}
+OPTIONAL = dict.fromkeys(PAIRABLE, ("text_pair",))
+OPTIONAL["questions"] = ("answer_start", "is_impossible")
 SYNONYMS = {
     "text": "sentence|sentence1|question1|review|premise|content|comment|comment_text"
     "|tweet|message|body|document|utterance",
@@ -46,28 +44,20 @@ SYNONYMS = {
 KNOWN = {*SYNONYMS}.union(*(names.split("|") for names in SYNONYMS.values()))
 ENDING = re.compile(r"(choice|ending|option|answer)[ _]?([0-4]|[a-d])")  # four columns
 JOINED = ("text", "text_pair", *ASKED)  # several columns make one text
-FLAGGED = (
-    "classification",
-    "multilabel",
-)  # several columns of 0 and 1 are their labels
+FLAGGED = ("classification", "multilabel")  # columns of 0 and 1 may be their labels
 ONES, ZEROS = {"1", "1.0", "true"}, {"0", "0.0", "false"}
 
 
 def said(name: str, value: Any) -> Any:
-    """The value of a parameter, which papermill's -p gives as a text of JSON (or YAML).
-
-    Raises `WorkbookError` on a text that is neither a list nor an object.
-    """
-    import yaml  # Windows' shells take the quotes out of JSON, which leaves YAML
-
-    try:
+    """The value of a parameter, which papermill's -p gives as JSON or YAML."""
+    try:  # Windows' shells take the quotes out of JSON, which leaves YAML
         found = yaml.safe_load(value) if isinstance(value, str) else value
     except yaml.YAMLError:
         found = value
-    if found and not isinstance(found, dict | list | tuple):
-        good = (
-            '{"text": "v2", "label": "v1"}' if name == "COLUMNS" else '["bad", "good"]'
-        )
+    wanted, good = (dict, list, tuple), '["bad", "good"]'
+    if name == "COLUMNS":
+        wanted, good = dict, '{"text": "v2", "label": "v1"}'
+    if found and not isinstance(found, wanted):
         raise WorkbookError(f"{name} is {value!r}; expected such as {good}")
     return found or None
 
@@ -77,26 +67,22 @@ def each(own: Any) -> list[Any]:
     return list(own) if isinstance(own, list | tuple) else [own]
 
 
-def numbered(columns: Any) -> bool:
+def numbered(columns: dict[str, Any] | None) -> bool:
     """Whether COLUMNS says numbers, which means that the file has no header."""
-    values = columns.values() if isinstance(columns, dict) else ()
-    there = [str(one) for own in values for one in each(own)]
+    there = [str(one) for own in (columns or {}).values() for one in each(own)]
     return bool(there) and all(one.isdecimal() for one in there)
 
 
-def pick(frame: pd.DataFrame, source: Source, notes: list[str]) -> pd.DataFrame:
+def pick(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     """The table in the schema's columns; those that are not the schema's are left out.
 
-    Raises `WorkbookError`, with the command that names the columns, where names do not.
+    Where names do not tell, the error shows the command that names the columns.
     """
-    import pandas as pd
-
     own = _chosen(frame, source)
     label = own.get("label", own.get("score"))
     if isinstance(label, int) and _is_header(frame[label]):
-        notes.append(
-            f"{frame.index[0]} is taken for a header: {listed(frame.iloc[0], 4)}"
-        )
+        first = listed(frame.iloc[0], 4)
+        source.notes.append(f"{frame.index[0]} is taken for a header: {first}")
         frame = frame.iloc[1:]
     picked = frame[[]].copy()
     for column, names in own.items():
@@ -104,9 +90,10 @@ def pick(frame: pd.DataFrame, source: Source, notes: list[str]) -> pd.DataFrame:
         if not isinstance(names, list):
             rows = [cell for (cell,) in rows]
         elif column in JOINED:
-            rows = [
-                " ".join(str(c) for c in row if c not in ("", None)) for row in rows
-            ]
+            texts = (
+                [str(cell) for cell in row if cell not in ("", None)] for row in rows
+            )
+            rows = [" ".join(row) for row in texts]
         elif column == "label":
             flags = ([str(cell).lower() in ONES for cell in row] for row in rows)
             rows = [list(itertools.compress(names, row)) for row in flags]
@@ -137,11 +124,11 @@ def _chosen(frame: pd.DataFrame, source: Source) -> dict[str, Any]:
 def _filled(
     frame: pd.DataFrame, shape: tuple[str, ...], told: dict[str, Any], source: Source
 ) -> dict[str, Any]:
-    own = dict(told)
-    for column in (*shape, *OPTIONAL.get(source.head, ())):
-        taken = [name for names in own.values() for name in each(names)]
-        free = [name for name in frame if name not in taken]
-        found = [] if column in own else _candidates(free, column, source.head)
+    own, head = dict(told), source.head
+    for column in (*shape, *OPTIONAL.get(head, ())):
+        if column in own:
+            continue
+        found = _candidates(_free(frame, own), column, head)
         if len(found) > 1:
             command = source.command(columns={**told, column: found[0]})
             which = f"the columns {listed(found, 3)}, each of which may be {column!r}"
@@ -150,11 +137,19 @@ def _filled(
     four = sorted((name for name in frame if ENDING.fullmatch(_fold(name))), key=_fold)
     if "choices" in shape and "choices" not in own and len(four) == CHOICES:
         own["choices"] = four
-    if source.head in FLAGGED and "label" not in own:
-        rest = [name for name in frame if name not in own.values()]
-        flags = [n for n in rest if set(frame[n].map(str).str.lower()) <= ONES | ZEROS]
+    if head in FLAGGED and "label" not in own:
+        cells = {
+            name: set(frame[name].map(str).str.lower()) for name in _free(frame, own)
+        }
+        flags = [name for name, found in cells.items() if found <= ONES | ZEROS]
         own |= {"label": flags} if len(flags) > 1 else {}
     return own
+
+
+def _free(frame: pd.DataFrame, own: dict[str, Any]) -> list[Any]:
+    """The file's columns that are none of the schema's yet."""
+    taken = [name for names in own.values() for name in each(names)]
+    return [name for name in frame if name not in taken]
 
 
 def _candidates(free: list[Any], column: str, head: str) -> list[Any]:
@@ -172,29 +167,26 @@ def _fold(name: Any) -> str:
 
 def _told(frame: pd.DataFrame, source: Source) -> dict[str, Any]:
     """What COLUMNS says, in the file's own spelling."""
-    told, head = source.columns or {}, source.head
     if frame.index.name == conll.BY_WORD:  # which has read it
         return {}
+    head, own = source.head, {}
     known = {*OPTIONAL.get(head, ())}.union(*SHAPES[head])
     spelled = {_fold(name): name for name in frame} | {
         str(name): name for name in frame
     }
-    wrong = [name for name in told if str(name) not in known or isinstance(told, list)]
-    own, taken = {}, []
-    for column, names in told.items() if not wrong else ():
+    for column, names in (source.columns or {}).items():
         found = [spelled.get(str(n), spelled.get(_fold(n))) for n in each(names)]
+        free = [*_free(frame, own)]
         several = column in JOINED or (column == "label" and head in FLAGGED)
         fits = several or len(found) in (1, CHOICES if column == "choices" else 1)
-        wrong += [
-            n for n, f in zip(each(names), found, strict=True) if f in (None, *taken)
-        ]
+        wrong = [n for n, f in zip(each(names), found, strict=True) if f not in free]
         wrong += [] if fits else [names]
+        if column not in known or wrong:
+            guess = _guess(frame, source, {})
+            wanted = f"{listed(sorted(known))}, each named as one of {listed(frame)}"
+            what = (wrong if column in known else [column])[0]
+            raise source.bad(f"{short(what)} in COLUMNS", f"{wanted}, as in {guess}")
         own[column] = found if len(found) > 1 else found[0]
-        taken += found
-    if wrong:
-        wanted = f"{listed(sorted(known))}, each named as one of {listed(frame)}"
-        guess = _guess(frame, source, {})
-        raise source.bad(f"{short(wrong[0])} in COLUMNS", f"{wanted}, as in {guess}")
     return own
 
 
@@ -203,9 +195,7 @@ def _guess(frame: pd.DataFrame, source: Source, told: dict[str, Any]) -> str:
     some = frame.iloc[:: len(frame) // 1000 + 1].map(str)
     # a name that is also a value of its column: the first line is no header
     bare = any(_fold(n) not in KNOWN and str(n) in set(some[n]) for n in frame)
-    free = [
-        n for n in frame if n not in [o for own in told.values() for o in each(own)]
-    ]
+    free = _free(frame, told)
     # words a cell, of four letters or more: a date has none
     prose = {n: some[n].str.count(r"[^\W\d_]{4,}").mean() for n in free}
     texts = [n for n in free if prose[n] >= 1.5] or sorted(free, key=prose.get)[-1:]

@@ -16,13 +16,10 @@ BY_WORD = "line of its first word"  # name of a table's index
 Line = tuple[int, list[str]]  # number, cells
 
 
-def sentences(text: str, source: Source, notes: list[str]) -> list[tuple[str, Any]]:
+def sentences(text: str, source: Source) -> list[tuple[str, Any]]:
     """The sentences of a CoNLL file: (place, {"tokens": [...], "tags": [...]}).
 
     Comments, -DOCSTART- and CoNLL-U's ranges are no words, nor is a column that counts.
-    Of several columns of tags the last is taken, unless COLUMNS says which.
-
-    Raises `WorkbookError` on lines of another width and on endless sentences.
     """
     blocks, width = _blocks(text)
     odd = [(n, c) for n, c in itertools.chain(*blocks) if len(c) != width or width < 2]
@@ -31,30 +28,37 @@ def sentences(text: str, source: Source, notes: list[str]) -> list[tuple[str, An
         what = ((n, f"{len(c)} column(s), {short(c[0])} first") for n, c in odd)
         raise source.refuse((f"line {n}", Bad(found, wanted)) for n, found in what)
     if max(map(len, blocks)) > LONGEST:
-        raise source.bad(
-            f"over {LONGEST:,} words in a row", "blank lines between sentences"
-        )
-    counts = width > 2 and all(_counts(block) for block in blocks)
+        found = f"over {LONGEST:,} words in a row"
+        raise source.bad(found, "blank lines between sentences")
+    counts = width > 2 and all(map(_counts, blocks))
     if counts:
         blocks = [[line for line in b if line[1][0].isdecimal()] for b in blocks]
-    rows = [cells for _, cells in itertools.chain(*blocks)]
+    taken = _columns([c for _, c in itertools.chain(*blocks)], width, counts, source)
+    return [
+        (f"line {b[0][0]}", {name: [c[at] for _, c in b] for name, at in taken.items()})
+        for b in blocks
+    ]
+
+
+def _columns(
+    rows: list[list[str]], width: int, counts: bool, source: Source
+) -> dict[str, int]:
+    """Which column holds the words, and which (the last that may be, or told) tags."""
     after = range(counts + 1, width)
     tagged = [n for n in after if all(TAG.fullmatch(row[n]) for row in rows)]
     taken = {"tokens": int(counts), "tags": (tagged or [width - 1])[-1]}
     if width > 2 and not source.columns:
         note = "column {tokens} is taken for the words and {tags} for the tags"
-        notes.append(f"of {width} columns, counted from 0, {note.format(**taken)}")
+        note = f"of {width} columns, counted from 0, {note.format(**taken)}"
         for other in tagged[-2:-1]:
             mend = source.command(columns={**taken, "tags": other})
-            notes[-1] += f"; {other} holds tags too: {mend}"
+            note += f"; {other} holds tags too: {mend}"
+        source.notes.append(note)
     taken |= source.columns or {}
     if set(taken) != {"tokens", "tags"} or not set(taken.values()) <= set(range(width)):
         wanted = f"tokens and tags, each one of the columns 0 to {width - 1}"
         raise source.bad(f"COLUMNS {source.columns}", wanted)
-    return [
-        (f"line {b[0][0]}", {name: [c[at] for _, c in b] for name, at in taken.items()})
-        for b in blocks
-    ]
+    return taken
 
 
 def _blocks(text: str) -> tuple[list[list[Line]], int]:
@@ -87,20 +91,17 @@ def from_spans(text: str, spans: list[Any]) -> tuple[list[str], list[str]]:
 
     >>> from_spans("Ada Smith codes.", [[0, 9, "PER"]])
     (['Ada', 'Smith', 'codes', '.'], ['B-PER', 'I-PER', 'O', 'O'])
-
-    Raises `Bad` on spans that leave the text or overlap.
     """
     at, tokens, tags = 0, [], []
     for start, end, kind in [*sorted(map(_span, spans)), (len(text), len(text), "")]:
         if not at <= start <= end <= len(text):
             wanted = f"one in the {len(text)} letters, and none over another"
             raise Bad(f"the span {[start, end, kind]}", wanted)
-        parts = [
-            re.findall(r"\w+|[^\w\s]", t) for t in (text[at:start], text[start:end])
-        ]
-        tokens += parts[0] + parts[1]
-        tags += ["O"] * len(parts[0])
-        tags += [f"{'I' if n else 'B'}-{kind}" for n in range(len(parts[1]))]
+        outside = re.findall(r"\w+|[^\w\s]", text[at:start])
+        inside = re.findall(r"\w+|[^\w\s]", text[start:end])
+        tokens += outside + inside
+        tags += ["O"] * len(outside)
+        tags += [f"{'I' if n else 'B'}-{kind}" for n in range(len(inside))]
         at = end
     return tokens, tags
 
@@ -128,12 +129,11 @@ def to_bio(rows: list[list[str]]) -> tuple[list[list[str]], str]:
         rows = [[tag if tag == "O" else f"I-{tag}" for tag in row] for row in rows]
     if not all(TAG.fullmatch(tag) for tag in itertools.chain(*rows)):
         return rows, ""
-    marks = {tag[0] for tag in itertools.chain(*rows)}
+    marks, done = {tag[0] for tag in itertools.chain(*rows)}, []
     rows = [
-        [t if t == "O" else f"{t[0].translate(ALIKE)}-{t[2:]}" for t in row]
+        [f"{t[0].translate(ALIKE)}-{t[2:]}" if t[1:] else t for t in row]
         for row in rows
     ]
-    done = []
     for row in rows:
         done.append(["O"] * len(row))
         for kind, start, end in get_entities(row):

@@ -10,74 +10,74 @@ import bz2
 import csv
 import gzip
 import io
-import itertools
 import json
 import lzma
 import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet
+from datasets import Dataset, DatasetDict, load_from_disk
 
 from helpers.data import conll
+from helpers.data.schemas import label_names
 from helpers.data.source import Bad, Source, listed, short
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset
 
 PACKED = {".gz": gzip, ".bz2": bz2, ".xz": lzma}
 TABLES = (".csv", ".tsv", ".tab", ".txt")
 JSONS = (".json", ".jsonl", ".ndjson")
 FORMATS = ".csv, .tsv, .txt, .json, .jsonl, .xlsx or .parquet (also as .gz or .zip)"
+EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx, .ods and .xls begin
+DAMAGED = (OSError, EOFError, ValueError, KeyError, zlib.error, lzma.LZMAError)
+DAMAGED += (zipfile.BadZipFile,)
 HOLES = b"\x81\x8d\x8f\x90\x9d"  # bytes that Windows-1252 leaves undefined
 Rows = list[tuple[str, Any]]  # place, cells
 
 
-def read(source: Source, notes: list[str], *, header: bool = True) -> pd.DataFrame:
+def read(source: Source, *, header: bool = True) -> pd.DataFrame:
     """The table in a file; without a `header` its columns are numbers from 0.
 
     Cells are texts, or what JSON and Parquet hold; a missing one is None. The index
-    says where a row stands ("line 7"). What is doubtful is added to `notes`.
-
-    Raises `WorkbookError` on whatever cannot be read as a table.
+    says where a row stands ("line 7").
     """
     if source.path.is_dir():
-        return _folder(source, notes)
-    raw, suffix = _unpacked(source)
-    if raw.startswith(b"PAR1"):
-        return _parquet(raw, source)
-    if raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return _excel(raw, source, notes, header)
+        return _folder(source)
+    try:
+        raw, suffix = _unpacked(source)
+        if raw.startswith(b"PAR1"):
+            table = pyarrow.parquet.read_table(io.BytesIO(raw))
+            return _of_dataset(Dataset(table))
+        sheet = _excel(raw, source) if raw.startswith(EXCEL) else []
+    except ImportError as error:  # xlrd for .xls, odfpy for .ods
+        found, wanted = "a spreadsheet that pandas cannot open yet", "it as 'CSV UTF-8'"
+        raise source.bad(f"{found} ({error})", f"{wanted}, or the package") from None
+    except DAMAGED as error:
+        raise source.bad(f"a damaged file ({error})", "one that can be read") from None
+    if sheet:
+        return _headed(sheet, source, header)
     text = _decoded(raw, source)
     if suffix in JSONS:
         return frame_of(_json(text, suffix, source))
     if source.head == "corpus" and suffix == ".txt":
-        lines = enumerate(
-            io.StringIO(text, newline=None), 1
-        )  # of \r, \n and \r\n alone
+        lines = enumerate(io.StringIO(text, newline=None), 1)  # of \r, \n, \r\n alone
         rows = [(f"line {n}", [t.removesuffix("\n")]) for n, t in lines if t.strip()]
         return frame_of(rows, ["text"])
-    if source.head == "tokens" and not (suffix in TABLES and _is_table(text)):
-        return frame_of(conll.sentences(text, source, notes)).rename_axis(conll.BY_WORD)
+    names = set(re.split(r"[,;\t]", text.partition("\n")[0].strip().lower()))
+    tagged = names & {"tokens", "words"} and names & {"tags", "ner_tags", "ner"}
+    if source.head == "tokens" and not (suffix in TABLES and tagged):
+        return frame_of(conll.sentences(text, source)).rename_axis(conll.BY_WORD)
     if suffix not in TABLES:
         raise source.bad(f"the extension {suffix!r}", f"one of {FORMATS}")
-    return _delimited(text, suffix, source, header)
-
-
-def _is_table(text: str) -> bool:
-    names = set(re.split(r"[,;\t]", text.partition("\n")[0].strip().lower()))
-    return bool(names & {"tokens", "words"}) and bool(
-        names & {"tags", "ner_tags", "ner"}
-    )
+    return _headed(_delimited(text, suffix, source), source, header)
 
 
 def frame_of(rows: Rows, names: Sequence[Any] | None = None) -> pd.DataFrame:
     """Rows as a table of Python objects, as they are."""
-    import pandas as pd
-
     places, cells = [place for place, _ in rows], [cells for _, cells in rows]
     frame = pd.DataFrame(cells, index=places, columns=names, dtype=object)
     return frame.where(frame.notna(), None)
@@ -85,31 +85,22 @@ def frame_of(rows: Rows, names: Sequence[Any] | None = None) -> pd.DataFrame:
 
 def _unpacked(source: Source) -> tuple[bytes, str]:
     """The bytes of a file, out of its .zip, .gz, .bz2 or .xz, and the suffix inside."""
-    suffix = source.path.suffix.lower()
-    try:
-        raw = source.path.read_bytes()
-        if suffix in PACKED:
-            inside = Path(source.path.stem).suffix.lower()
-            return PACKED[suffix].decompress(raw), inside
-        if not raw.startswith(b"PK\x03\x04"):
-            return raw, suffix
-        with zipfile.ZipFile(io.BytesIO(raw)) as packed:
-            names = [n for n in packed.namelist() if not re.search("/$|^__MACOSX", n)]
-            if {"[Content_Types].xml", "content.xml"} & set(names):
-                return raw, suffix  # a spreadsheet
+    path, raw = source.path, source.path.read_bytes()
+    if packer := PACKED.get(path.suffix.lower()):
+        path, raw = Path(path.stem), packer.decompress(raw)
+    elif raw.startswith(b"PK\x03\x04"):
+        packed = zipfile.ZipFile(io.BytesIO(raw))
+        names = [n for n in packed.namelist() if not re.search("/$|^__MACOSX", n)]
+        if not {"[Content_Types].xml", "content.xml"} & set(names):  # no spreadsheet
             if len(names) != 1:
                 raise source.bad(f"{listed(names)} inside", "one file: unpack yours")
-            return packed.read(names[0]), Path(names[0]).suffix.lower()
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise source.bad(f"a damaged file ({error})", "one that can be read") from None
+            path, raw = Path(names[0]), packed.read(names[0])
+    return raw, path.suffix.lower()
 
 
 def _decoded(raw: bytes, source: Source) -> str:
-    marked = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-    encoding = source.encoding or marked or "utf-8"
-    if encoding == "utf-8" and raw[:2].count(0) == 1:
-        wide = "utf-16-be" if raw[0] == 0 else "utf-16-le"
-        raise source.bad("UTF-16", f"UTF-8, or: {source.command(encoding=wide)}")
+    marked = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    encoding = source.encoding or marked
     try:
         text = raw.decode(encoding).removeprefix("\ufeff")
     except LookupError:
@@ -123,7 +114,9 @@ def _decoded(raw: bytes, source: Source) -> str:
         line = raw.count(b"\n", 0, error.start) + 1
         raise source.bad(found, f"the encoding named: {mend}", f"line {line}") from None
     if "\0" in text:
-        raise source.bad("zero bytes, which no text has", f"one of {FORMATS}")
+        wide = source.command(encoding="utf-16-le")
+        wanted = f"one of {FORMATS}; if it is UTF-16: {wide}"
+        raise source.bad("zero bytes, which no text has", wanted)
     if not text.strip():
         raise source.bad("an empty file", "one example a row")
     if re.match(r"\s*<(!doctype )?html", text, re.IGNORECASE):
@@ -131,11 +124,12 @@ def _decoded(raw: bytes, source: Source) -> str:
     return text
 
 
-def _delimited(text: str, suffix: str, source: Source, header: bool) -> pd.DataFrame:
+def _delimited(text: str, suffix: str, source: Source) -> Rows:
     first, mark = 1, ""
     if said := re.match(r'"?sep=(.)"?\r?\n', text):  # Excel's own first line
         first, mark, text = 2, said[1], text[said.end() :]
-    mark = mark or _separator(text, "\t,;|" if suffix in (".tsv", ".tab") else ",;\t|")
+    marks = "\t,;|" if suffix in (".tsv", ".tab") else ",;\t|"
+    mark = mark or max(marks, key=text.lstrip().partition("\n")[0].count)
     # a quote is a letter where tabs separate, unless the first cell is quoted
     plain = mark == "\t" and not text.startswith('"')
     quoting = csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
@@ -149,29 +143,17 @@ def _delimited(text: str, suffix: str, source: Source, header: bool) -> pd.DataF
                 rows.append((f"line {line}", cells))
             line = first + reader.line_num
     except csv.Error as error:
+        found = str(error).encode("unicode_escape").decode()  # a tab in it shows
         wanted = 'every quote closed, and a quote inside a quoted cell written ""'
-        raise source.bad(f"a malformed row ({error})", wanted, f"line {line}") from None
-    return _headed(rows, source, header)
-
-
-def _separator(text: str, marks: str) -> str:
-    """The mark that cuts most lines at the top into as many cells as the first."""
-
-    def share(mark: str) -> float:
-        lines = io.StringIO(text[:200_000], newline="")
-        some = itertools.islice(csv.reader(lines, delimiter=mark), 100)
-        widths = [len(cells) for cells in some if cells] or [0]
-        return (widths[0] > 1) * widths.count(widths[0]) / len(widths)
-
-    return max(marks, key=share)  # of equals the first
+        place = f"line {line}"
+        raise source.bad(f"a malformed row ({found})", wanted, place) from None
+    return rows
 
 
 def _unquoted(cell: str) -> str:
     """What a CSV writer meant by a cell that it quoted because it holds quotes."""
-    inner = cell[1:-1]
-    doubled = '"' in inner and '"' not in inner.replace('""', "")
-    quoted = cell[:1] == cell[-1:] == '"' and doubled
-    return inner.replace('""', '"') if quoted else cell
+    quoted = re.fullmatch(r'"((?:[^"]*"")+[^"]*)"', cell)
+    return quoted[1].replace('""', '"') if quoted else cell
 
 
 def _headed(rows: Rows, source: Source, header: bool) -> pd.DataFrame:
@@ -183,22 +165,17 @@ def _headed(rows: Rows, source: Source, header: bool) -> pd.DataFrame:
             name = cell.strip() or f"Unnamed: {n}"
             names[n] = f"{name}.{before[name]}" if before[name] else name  # as pandas
             before[name] += 1
-    wanted = (
-        f"{len(names)}, as in the {'header' if header else 'first row'} (quote a cell"
-    )
-    faults = []
+    like = "header" if header else "first row"
+    wanted = f"{len(names)}, as in the {like} (quote a cell that holds the separator)"
+    again, faults = Bad("the header again", "it in the first line alone"), []
     for place, cells in rows:
         while len(cells) > len(names) and not cells[-1].strip():
             cells.pop()
         if header and cells == names and len(names) > 1:
-            faults.append(
-                (place, Bad("the header again", "it in the first line alone"))
-            )
+            faults.append((place, again))
         if len(cells) != len(names):
-            found = (
-                f"{len(cells)} cell{'s' * (len(cells) != 1)}, {short(cells[0])} first"
-            )
-            faults.append((place, Bad(found, f"{wanted} that holds the separator)")))
+            count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+            faults.append((place, Bad(f"{count}, {short(cells[0])} first", wanted)))
     if faults:
         raise source.refuse(faults)
     frame = frame_of(rows, names)
@@ -207,51 +184,51 @@ def _headed(rows: Rows, source: Source, header: bool) -> pd.DataFrame:
 
 
 def _json(text: str, suffix: str, source: Source) -> Rows:
-    whole, faults = None, []
+    """The objects in a JSON list, an object that holds one, or lines of their own."""
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError) as error:
         if suffix == ".json" and "Extra data" not in str(error):
             raise source.bad(f"broken JSON ({error})", "valid JSON") from None
-    if isinstance(whole, dict) and source.head == "questions" and "data" in whole:
-        return _squad(whole["data"], source)
-    if isinstance(whole, dict) and suffix == ".json":
-        whole = _records(whole, source)
-    rows = [(f"row {n}", row) for n, row in enumerate(whole or [], 1)]
-    for n, line in enumerate(text.split("\n") if whole is None else [], 1):
-        try:
-            rows += [(f"line {n}", json.loads(line))] if line.strip() else []
-        except (ValueError, RecursionError) as error:
-            faults.append(
-                (f"line {n}", Bad(f"broken JSON ({error})", "an object a line"))
-            )
+        lines = enumerate(text.split("\n"), 1)
+        rows = [(f"line {n}", _parsed(line)) for n, line in lines if line.strip()]
+    else:
+        if isinstance(whole, dict) and source.head == "questions" and "data" in whole:
+            return _squad(whole["data"], source)
+        whole = _records(whole, source) if isinstance(whole, dict) else whole
+        whole = whole if isinstance(whole, list) else [whole]
+        rows = [(f"row {n}", row) for n, row in enumerate(whole, 1)]
     wanted = 'a JSON object, such as {"text": ...}'
     odd = [(place, row) for place, row in rows if not isinstance(row, dict)]
-    faults += [(place, Bad(short(row), wanted)) for place, row in odd]
-    if faults:
-        raise source.refuse(faults)
+    if odd:
+        bad = [
+            row if isinstance(row, Bad) else Bad(short(row), wanted) for _, row in odd
+        ]
+        raise source.refuse(zip((place for place, _ in odd), bad, strict=True))
     return rows
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Bad(f"broken JSON ({error})", "an object a line")
 
 
 def _records(whole: dict[str, Any], source: Source) -> list[Any]:
     """The rows in a JSON object: a list of them, or columns as pandas writes them."""
-    import pandas as pd
-
-    lists = [
-        v
-        for v in whole.values()
-        if isinstance(v, list) and v[:1] and isinstance(v[0], dict)
-    ]
+    lists = [v for v in whole.values() if isinstance(v, list) and v]
+    lists = [rows for rows in lists if isinstance(rows[0], dict)]
+    if len(lists) == 1:
+        return lists[0]
     try:
-        columns = {k: pd.Series(v, dtype=object) for k, v in whole.items()}
-        return lists[0] if len(lists) == 1 else pd.DataFrame(columns).to_dict("records")
+        return pd.DataFrame(whole, dtype=object).to_dict("records")
     except (TypeError, ValueError):
-        raise source.bad(
-            f"an object with {listed(whole)}", "a JSON list of objects"
-        ) from None
+        found = f"an object with {listed(whole)}"
+        raise source.bad(found, "a JSON list of objects") from None
 
 
-def _squad(articles: Iterable[Any], source: Source) -> Rows:
+def _squad(articles: Any, source: Source) -> Rows:
     """The questions of SQuAD's JSON, 1.1 and 2.0."""
     rows, place = [], "article 1"
     try:
@@ -268,9 +245,7 @@ def _squad(articles: Iterable[Any], source: Source) -> Rows:
     return rows
 
 
-def _folder(source: Source, notes: list[str]) -> pd.DataFrame:
-    from datasets import DatasetDict, load_from_disk
-
+def _folder(source: Source) -> pd.DataFrame:
     try:
         rows = load_from_disk(str(source.path))
     except FileNotFoundError:
@@ -278,63 +253,34 @@ def _folder(source: Source, notes: list[str]) -> pd.DataFrame:
         wanted = f"one file of it ({inside}), or a folder of save_to_disk"
         raise source.bad("a folder", wanted) from None
     if isinstance(rows, DatasetDict):
-        split = "train" if "train" in rows else next(iter(rows))
-        if len(rows) > 1:
-            other = source.path / next(name for name in rows if name != split)
-            notes.append(
-                f"of {listed(rows)}, {split!r} is read; DATA_FILE {other} is another"
-            )
+        split, *others = sorted(rows, key=lambda name: name != "train")
+        if others:
+            other = f"DATA_FILE {source.path / others[0]} is another"
+            source.notes.append(f"of {listed(rows)}, {split!r} is read; {other}")
         rows = rows[split]
     return _of_dataset(rows)
 
 
-def _parquet(raw: bytes, source: Source) -> pd.DataFrame:
-    import pyarrow.parquet
-    from datasets import Dataset
-
-    try:
-        return _of_dataset(Dataset(pyarrow.parquet.read_table(io.BytesIO(raw))))
-    except (ValueError, OSError) as error:
-        raise source.bad(f"a damaged file ({error})", "a Parquet file") from None
-
-
 def _of_dataset(rows: Dataset) -> pd.DataFrame:
     """A table with labels by their names, where the data set knows them."""
-    from datasets import ClassLabel
-
     frame = frame_of([(f"row {n}", row) for n, row in enumerate(rows.to_list(), 1)])
-    for column, feature in rows.features.items():
-        feature = getattr(feature, "feature", feature)
-        if isinstance(feature, ClassLabel):
-            names = dict(enumerate(feature.names))
-            frame[column] = [
-                [names.get(n) for n in cell]
-                if isinstance(cell, list)
-                else names.get(cell)
-                for cell in frame[column]
-            ]
+    for column in rows.column_names:
+        if names := label_names(rows, column):
+            name = dict(enumerate(names)).get
+            many = (isinstance(cell, list) for cell in frame[column])
+            both = zip(frame[column], many, strict=True)
+            frame[column] = [list(map(name, c)) if m else name(c) for c, m in both]
     return frame
 
 
-def _excel(raw: bytes, source: Source, notes: list[str], header: bool) -> pd.DataFrame:
-    import pandas as pd
-
+def _excel(raw: bytes, source: Source) -> Rows:
     how = {"sheet_name": None, "header": None, "dtype": str, "na_filter": False}
-    try:
-        sheets = pd.read_excel(io.BytesIO(raw), **how)
-    except ImportError as error:
-        needs = re.search(r"openpyxl|xlrd|odfpy|pyxlsb|$", str(error))[0] or "openpyxl"
-        wanted = f"`pip install {needs}` once, or in Excel 'Save as', 'CSV UTF-8'"
-        raise source.bad(
-            "an Excel file, which pandas cannot open yet", wanted
-        ) from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise source.bad(f"a damaged file ({error})", "an Excel file") from None
+    sheets = pd.read_excel(io.BytesIO(raw), **how)
     name, sheet = next(iter(sheets.items()))
     if len(sheets) > 1:
-        notes.append(f"of the sheets {listed(sheets)}, {name!r} is read")
+        source.notes.append(f"of the sheets {listed(sheets)}, {name!r} is read")
     rows = [(f"row {n}", row) for n, row in enumerate(sheet.to_numpy().tolist(), 1)]
     rows = [(place, cells) for place, cells in rows if any(cells)]
     if not rows:
         raise source.bad(f"nothing in the sheet {name!r}", "one example a row")
-    return _headed(rows, source, header)
+    return rows

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasets import Dataset, DatasetBuilder, DatasetDict, load_dataset_builder
+from huggingface_hub import HfApi, errors
 
 from helpers.core.cache import record_revision, recorded_revisions
 from helpers.core.errors import WorkbookError
-from helpers.data.schemas import CHOICES, NAMED, features
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetBuilder, DatasetDict
+from helpers.data.schemas import CHOICES, NAMED, features, label_names
 
 PREFETCH = "workbook prefetch"
 GLUE, CLASS, DEV = "nyu-mll/glue", "classification", "validation"
@@ -80,7 +80,7 @@ SETS = {
 
 
 def find(name: str) -> HubSet:
-    """The set of this name in the table; `WorkbookError` when there is none."""
+    """The set of this name in the table."""
     if name not in SETS:
         there = ", ".join(SETS)
         raise WorkbookError(f"no Hub set is called {name!r}; there are {there}")
@@ -94,28 +94,23 @@ def load(
 
     `limit`: at most so many rows of a split, taken evenly from all of it. `revision`: a
     commit or branch; by default the recorded one, else the newest, which is recorded.
-
-    Raises `WorkbookError` on an unknown name, split, limit or revision, without a
-    network, and when the set no longer has the columns, splits or labels of the table.
     """
-    from datasets import DatasetDict
-
     hub_set = find(name)
     if split not in (None, "train", "test"):
         raise WorkbookError(f"split is {split!r}; it must be 'train' or 'test'")
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise WorkbookError(f"limit is {limit!r}; it must be a whole number, 1 or more")
-    known = recorded_revisions().get(hub_set.repo, "")
-    with explained(hub_set.repo, revision or known, f"{PREFETCH} --sets {name}"):
-        raw, commit = _read(hub_set, revision or known)
+    at = revision or recorded_revisions().get(hub_set.repo, "")
+    with explained(hub_set.repo, at, f"{PREFETCH} --sets {name}"):
+        raw, commit = _read(hub_set, at)
         splits = {"train": "train", "test": hub_set.test}
         if lost := {*splits.values()} - {*raw}:
             raise ValueError(f"no split {lost} among {', '.join(raw)}")
-        wanted = {s: raw[splits[s]] for s in splits if split in (None, s)}
-        wanted = {s: _in_schema(hub_set, rows, limit) for s, rows in wanted.items()}
-    if not (revision or known):
+        wanted = [s for s in splits if split in (None, s)]
+        sets = {s: _in_schema(hub_set, raw[splits[s]], limit) for s in wanted}
+    if not at:
         record_revision(hub_set.repo, commit)
-    return DatasetDict(wanted)
+    return DatasetDict(sets)
 
 
 def _read(hub_set: HubSet, revision: str) -> tuple[DatasetDict, str]:
@@ -134,9 +129,6 @@ def _read(hub_set: HubSet, revision: str) -> tuple[DatasetDict, str]:
 
 def builder(hub_set: HubSet, revision: str = "") -> DatasetBuilder:
     """What `load_dataset(repo, config, revision=...)` builds with, at one commit."""
-    from datasets import load_dataset_builder
-    from huggingface_hub import HfApi
-
     commit = str(HfApi().dataset_info(hub_set.repo, revision=revision or None).sha)
     found = load_dataset_builder(hub_set.repo, hub_set.config, revision=commit)
     if found.hash != commit:  # it fell back on another commit in its cache
@@ -150,10 +142,8 @@ def _in_schema(hub_set: HubSet, rows: Dataset, limit: int | None) -> Dataset:
         rows = rows.select([i * count // limit for i in range(limit)])
     rows = rows.select_columns(list(columns))
     rows = rows.rename_columns({t: ours for t, ours in columns.items() if t != ours})
-    names = ()
-    if head in NAMED:
-        label = rows.features["tags" if head == "tokens" else "label"]
-        names = getattr(getattr(label, "feature", label), "names", ())
+    column = "tags" if head == "tokens" else "label"
+    names = label_names(rows, column) if head in NAMED else ()
     target = features(head, names, pair=head == CLASS and "text_pair" in rows.features)
     if head == "choices":
         return rows.map(_choices, remove_columns=rows.column_names, features=target)
@@ -173,8 +163,6 @@ def _choices(row: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def explained(repo: str, at: str, command: str = PREFETCH) -> Iterator[None]:
     """Turn what goes wrong with `repo` at a revision into one line."""
-    from huggingface_hub import errors
-
     try:
         yield
     except WorkbookError:

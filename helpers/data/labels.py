@@ -13,13 +13,11 @@ from helpers.data.source import Bad, Source, listed, short
 
 MANY = 20  # as many names may occur once or twice each
 WHOLE = re.compile(r"-?\d+")
+FRACTION = re.compile(r"[-+]?\d*[.,]\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def plain(value: Any) -> str:
-    """A label as a text, the same from JSON, CSV and Excel: true, True; 1, 1.0.
-
-    Raises `Bad` on what cannot be a label's name.
-    """
+    """A label as a text, the same from JSON, CSV and Excel: true, True; 1, 1.0."""
     if isinstance(value, list) and len(value) == 1:  # as doccano writes one class
         value = value[0]
     if not isinstance(value, str | int | float):
@@ -30,11 +28,16 @@ def plain(value: Any) -> str:
     text = re.sub(r"^(-?\d+)\.0*$", r"\1", text)
     if not text:
         raise Bad("an empty label", "a name or a whole number in every row")
-    if re.fullmatch(r"[-+]?\d*[.,]\d+(e[-+]?\d+)?", text, re.IGNORECASE):
-        raise Bad(
-            f"the label {text}", "a name or a whole number (fractions: regression)"
-        )
+    if FRACTION.fullmatch(text):
+        wanted = "a name or a whole number (fractions: regression)"
+        raise Bad(f"the label {text}", wanted)
     return text.encode(errors="replace").decode()  # no half characters
+
+
+def fold(name: str) -> str:
+    """A name without case, kinds of blanks (`_` and `-` too) and forms of letters."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    return text if WHOLE.fullmatch(text) else " ".join(re.split(r"[\s_-]+", text))
 
 
 class Labels:
@@ -45,29 +48,23 @@ class Labels:
         self.names: list[str] = []  # all of them in order, if they are said
         self.spelled: dict[str, str] = {}
         if told and source.head not in (*NAMED, "choices"):
-            raise source.bad(
-                "LABEL_NAMES", f"none: {source.head} has no names of labels"
-            )
+            wanted = f"none: {source.head} has no names of labels"
+            raise source.bad("LABEL_NAMES", wanted)
         if isinstance(told, dict):
-            if sorted(told.values(), key=str) == list(
-                range(len(told))
-            ):  # {"bad": 0, ...}
+            self.spelled = {plain(old): plain(new) for old, new in told.items()}
+            numbers = sorted(map(repr, range(len(told))))
+            if sorted(map(repr, told.values())) == numbers:  # {"bad": 0, "good": 1}
                 told = sorted(told, key=told.get)
-            else:
-                self.spelled = {plain(old): plain(new) for old, new in told.items()}
         if isinstance(told, list | tuple):
             self.names = [str(name).strip() for name in told]
             if len(set(self.names)) < max(len(told), 2) or "" in self.names:
                 wanted = "two names or more, all different"
                 raise source.bad(f"LABEL_NAMES {listed(told)}", wanted)
-            self.spelled = {str(n): name for n, name in enumerate(self.names)}
-            self.spelled |= {name: name for name in self.names}
+            numbers = {str(n): name for n, name in enumerate(self.names)}
+            self.spelled = numbers | {name: name for name in self.names}
 
     def name(self, value: Any) -> str:
-        """The name that is meant by a label of the file.
-
-        Raises `Bad` on one that is not among the names.
-        """
+        """The name that is meant by a label of the file."""
         text = plain(value)
         alike = [name for name in self.names if fold(name) == fold(text)]
         if text in self.spelled or not self.names or len(alike) == 1:
@@ -81,15 +78,13 @@ class Labels:
     def order(self, rows: Sequence[Sequence[str]]) -> list[str]:
         """The names in order: as said, or those of the rows sorted, numbers as numbers.
 
-        Raises `WorkbookError` on names that differ in spelling alone, and where there
-        is nothing to tell apart.
+        Refuses names that differ in spelling alone, and where nothing is to be told.
         """
         count, head = Counter(name for row in rows for name in row), self.source.head
-        found, fewest = set(count) - {"O" if head == "tokens" else None}, 1
-        if len(found) < fewest + (head == "classification"):
-            raise self.source.bad(
-                f"no labels but {listed(count) or 'none'}", "more of them"
-            )
+        found = set(count) - {"O" if head == "tokens" else None}
+        if len(found) < 1 + (head == "classification"):
+            none = f"no labels but {listed(count) or 'none'}"
+            raise self.source.bad(none, "more of them")
         if self.names:
             return self.names
         self._check_spelling(count)
@@ -98,40 +93,28 @@ class Labels:
             return ["O", *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
         if len(found) > max(MANY, len(rows) / 2):
             what = f"{len(found):,} different labels in {len(rows):,} rows"
-            raise self.source.bad(
-                what, "each label in several rows (is it that column?)"
-            )
+            wanted = "each label in several rows (is it that column?)"
+            raise self.source.bad(what, wanted)
         said = [name for name in dict.fromkeys(self.spelled.values()) if name in found]
         numbers = all(WHOLE.fullmatch(name) for name in found)
         return [*said, *sorted(found - set(said), key=int if numbers else None)]
 
     def _check_spelling(self, count: Counter[str]) -> None:
-        alike = defaultdict(list)
+        alike, command = defaultdict(list), self.source.command
         for name, _ in count.most_common():
             alike[fold(name)].append(name)
         said = {*self.spelled, *self.spelled.values()}
-        pairs = [
-            names for names in alike.values() if len(names) > 1 and set(names) - said
-        ]
+        pairs = [names for names in alike.values() if names[1:] and set(names) - said]
         numbers = [name for name in count if WHOLE.fullmatch(name)]
         words = [name for name in count if name not in numbers]
         if pairs:
             same = {old: names[0] for names in pairs for old in names[1:]}
             found = "; ".join(" and ".join(map(repr, names)) for names in pairs[:4])
-            command = self.source.command(label_names={**self.spelled, **same})
-            wanted = f"one spelling; if they are the same: {command}"
+            mend = command(label_names={**self.spelled, **same})
+            wanted = f"one spelling; if they are the same: {mend}"
             raise self.source.bad(f"the labels {found}", wanted)
         if numbers and words and set(count) - said:
-            found = (
-                f"numbers and names as labels, {listed(numbers, 3)}; {listed(words, 3)}"
-            )
-            command = self.source.command(label_names=dict.fromkeys(numbers, words[0]))
-            raise self.source.bad(
-                found, f"one kind, or what each means, as in {command}"
-            )
-
-
-def fold(name: str) -> str:
-    """A name without case, kinds of blanks (`_` and `-` too) and forms of letters."""
-    text = unicodedata.normalize("NFKC", name).casefold()
-    return text if WHOLE.fullmatch(text) else " ".join(re.split(r"[\s_-]+", text))
+            found = f"{listed(numbers, 3)}; {listed(words, 3)}"
+            mend = command(label_names=dict.fromkeys(numbers, words[0]))
+            wanted = f"one kind, or what each means, as in {mend}"
+            raise self.source.bad(f"numbers and names as labels, {found}", wanted)

@@ -9,19 +9,23 @@ Everything is checked before anything is trained, and nothing is written.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset
 
 from helpers.core.errors import WorkbookError
-from helpers.data import checks, doubts, files
+from helpers.data import checks, files
 from helpers.data import columns as choice
 from helpers.data.labels import Labels
 from helpers.data.schemas import HEADS, NAMED, PAIRABLE, features
-from helpers.data.source import Source, find, listed, say
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from helpers.data.source import SHOWN, Source, find, listed, say, short
+from helpers.data.splits import identity
 
 FEWEST = 10  # rows: fewer can neither be learnt from nor measured on
+CONTRADICTED = 0.1  # of the rows: more is no noise but a wrong column
+Placed = list[tuple[str, dict[str, Any]]]  # where each row stands, and the row
 
 
 def load(
@@ -38,42 +42,76 @@ def load(
     a number from 0 in a file without a header, or a list that is joined into one text.
     `label_names` is a list, the names of 0, 1, ..., or a dict from spellings to names.
     Both may be JSON. `encoding` is for files that are not UTF-8. What is doubtful is
-    printed, a line each.
-
-    Raises `WorkbookError`, one line with file, rows and a cure, on what cannot be used.
+    printed, a line each; what cannot be used is one line with file, rows and a cure.
     """
     if head not in HEADS:
         raise WorkbookError(f"{path}: found head {head!r}; expected {listed(HEADS)}")
     told = choice.said("COLUMNS", columns), choice.said("LABEL_NAMES", label_names)
-    source, notes = Source(find(path), head, *told, encoding.strip()), []
+    source = Source(find(path), head, *told, encoding.strip())
     labels = Labels(source)
-    frame = files.read(source, notes, header=not choice.numbered(told[0]))
-    few = source.bad(f"{len(frame)} rows", f"{FEWEST} at least")
-    if frame.empty:
-        raise few
-    table = choice.pick(frame, source, notes)
-    rows, places = checks.rows(table, source, labels, notes)
-    if len(rows) < FEWEST:
-        raise few
-    column = "tags" if head == "tokens" else "label"
-    named = [choice.each(row[column]) for row in rows] if head in NAMED else []
-    names = labels.order(named) if named else []
-    doubts.repeats(rows, places, source, notes)
-    doubts.unreadable(rows, places, source, notes)
-    say(source.path, notes)
-    return _dataset(rows, head, column, names)
-
-
-def _dataset(rows: list[Any], head: str, column: str, names: list[str]) -> Dataset:
-    """The rows in the schema, their labels as numbers."""
-    import pyarrow as pa
-    from datasets import Dataset
-
-    typed = features(head, names, pair=head in PAIRABLE and "text_pair" in rows[0])
-    code = {name: number for number, name in enumerate(names)}
+    frame = files.read(source, header=not choice.numbered(told[0]))
+    placed: Placed = []
+    if not frame.empty:
+        placed = checks.rows(choice.pick(frame, source), source, labels)
+    if len(placed) < FEWEST:
+        raise source.bad(f"{len(frame)} rows", f"{FEWEST} at least")
+    rows, column = [row for _, row in placed], "tags" if head == "tokens" else "label"
+    names = []
+    if head in NAMED:
+        names = labels.order([choice.each(row[column]) for row in rows])
+    _repeats(placed, source)
+    _unreadable(placed, source)
+    say(source.path, source.notes)
+    number = {name: n for n, name in enumerate(names)}
     for row in rows if names else ():
         label = row[column]
-        row[column] = (
-            [code[n] for n in label] if isinstance(label, list) else code[label]
-        )
+        many = isinstance(label, list)
+        row[column] = [number[name] for name in label] if many else number[label]
+    typed = features(head, names, pair=head in PAIRABLE and "text_pair" in rows[0])
     return Dataset(pa.Table.from_pylist(rows, schema=typed.arrow_schema))
+
+
+def _repeats(placed: Placed, source: Source) -> None:
+    """Notes rows whose text stood in an earlier one; refuses many contradictions."""
+    first: dict[tuple[str, ...], tuple[str, Any]] = {}
+    again, other = [], []
+    for place, row in placed:
+        said = [row[n] for n in ("label", "score", "tags", "answers") if n in row]
+        before, then = first.setdefault(identity(row), (place, said))
+        again += [f"{before} and {place}"] * (before != place)
+        other += [f"{before} and {place}"] * (said != then)
+    more = f", and {len(other) - SHOWN} more" * (len(other) > SHOWN)
+    found = f"{len(other)} texts again with another label"
+    found = f"{found} ({'; '.join(other[:SHOWN])}{more})"
+    if source.head == "classification" and len(other) > CONTRADICTED * len(placed):
+        raise source.bad(found, "one label a text (if it may have several: multilabel)")
+    if again:
+        both = "equal texts stay on one side of the split"
+        source.notes.append(f"{len(again)} rows repeat a text ({again[0]}); {both}")
+    if other:
+        source.notes.append(f"{found}; no model gets both right")
+
+
+def _unreadable(placed: Placed, source: Source) -> None:
+    """Notes texts that are half [UNK] to the English vocabulary; refuses many."""
+    bad = []
+    for place, row in placed:
+        text = " ".join(identity(row))
+        # ASCII text has no [UNK], except in "words" of over 100 letters
+        if not text.isascii() or max(map(len, text.split())) > 99:
+            pieces = _tokenizer().tokenize(text)
+            if 2 * pieces.count("[UNK]") >= len(pieces):
+                bad.append(f"{place}: {short(text)}")
+    if bad:
+        what = "rows are mostly [UNK] to this English model"
+        found = f"{len(bad)} of {len(placed)} {what} ({bad[0]})"
+        if 2 * len(bad) > len(placed):
+            raise source.bad(found, "English text")
+        source.notes.append(found)
+
+
+@cache
+def _tokenizer() -> Any:
+    from helpers.checkpoints import base_tokenizer
+
+    return base_tokenizer("DistilBERT")

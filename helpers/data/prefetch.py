@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets import config
+from huggingface_hub import HfApi, constants, snapshot_download
+from tqdm import tqdm
+
 from helpers.checkpoints import ready_made
 from helpers.core import profiles
 from helpers.core.cache import record_revision, recorded_revisions
@@ -45,7 +49,7 @@ def plan(names: Iterable[str], pinned: Mapping[str, str] | None = None) -> list[
     """What fetching these sets and models takes; asks the Hub, fetches nothing big.
 
     A revision comes from `pinned`, else from what was recorded, else from the profile,
-    else it is the newest; sets of one repository get the same. Raises `WorkbookError`.
+    else it is the newest; sets of one repository get the same.
     """
     known = profiles.HUB_REVISIONS | recorded_revisions() | dict(pinned or {})
     repos = {name: name if name in models() else find(name).repo for name in names}
@@ -58,8 +62,6 @@ def plan(names: Iterable[str], pinned: Mapping[str, str] | None = None) -> list[
 
 
 def _part(name: str, repo: str, revision: str) -> Part:
-    from huggingface_hub import HfApi
-
     if name not in SETS:
         commit = str(HfApi().model_info(repo, revision=revision or None).sha)
         size, missing = _sizes(repo, "model", commit, MODEL_FILES, MODEL_FILES[:2])
@@ -77,59 +79,46 @@ def _sizes(
     repo: str, kind: str, commit: str, files: list[str], needed: list[str]
 ) -> tuple[int, int]:
     """Bytes of the files, and of those among them that are still to be fetched."""
-    from huggingface_hub import snapshot_download
-
-    found = snapshot_download(
-        repo, repo_type=kind, revision=commit, allow_patterns=files, dry_run=True
-    )
+    where = {"repo_type": kind, "revision": commit, "allow_patterns": files}
+    found = snapshot_download(repo, dry_run=True, **where)
     if lost := {*needed} - {file.filename for file in found}:
-        where = f"{repo} at revision {commit[:12]}"
-        raise WorkbookError(f"{where} has no {', '.join(sorted(lost))}")
+        what = f"{repo} at revision {commit[:12]}"
+        raise WorkbookError(f"{what} has no {', '.join(sorted(lost))}")
     missing = sum(file.file_size for file in found if not file.is_cached)
     return sum(file.file_size for file in found), missing
 
 
 def check_room(parts: Sequence[Part]) -> tuple[int, int]:
-    """(bytes that the parts take, bytes free), where that is tightest.
-
-    Raises `WorkbookError` when a disk has too little.
-    """
-    from datasets import config
-    from huggingface_hub import constants
-
+    """(bytes that the parts take, bytes free), where that is tightest."""
+    wanted = {
+        constants.HF_HUB_CACHE: sum(part.missing for part in parts),
+        config.HF_DATASETS_CACHE: sum(part.unpacked for part in parts),
+    }
     disks: dict[int, tuple[int, Path]] = {}
-    for cache, need in (
-        (Path(constants.HF_HUB_CACHE), sum(part.missing for part in parts)),
-        (Path(config.HF_DATASETS_CACHE), sum(part.unpacked for part in parts)),
-    ):
-        there = next(place for place in (cache, *cache.parents) if place.exists())
+    for cache, more in wanted.items():
+        places = (Path(cache), *Path(cache).parents)
+        there = next(place for place in places if place.exists())
         disk = there.stat().st_dev
-        disks[disk] = (disks.get(disk, (0, there))[0] + need, there)
+        disks[disk] = (disks.get(disk, (0, there))[0] + more, there)
     rooms = [(n, shutil.disk_usage(there).free, there) for n, there in disks.values()]
     need, free, there = min(rooms, key=lambda room: room[1] - room[0])
     if need > free:
-        raise WorkbookError(
-            f"too little room: {size(need)} needed and {size(free)} free on the disk "
-            f"of {there}; fetch less, or set HF_HOME to a folder on a larger disk"
-        )
+        what = f"{size(need)} needed and {size(free)} free on the disk of {there}"
+        mend = "fetch less, or set HF_HOME to a folder on a larger disk"
+        raise WorkbookError(f"too little room: {what}; {mend}")
     return need, free
 
 
 def size(count: float) -> str:
-    """Bytes for people, decimal as disks and the Hub count them: 440MB."""
-    from tqdm import tqdm
-
+    """Bytes for people, decimal as the Hub counts them: 440MB."""
     return tqdm.format_sizeof(count, "B")
 
 
 def fetch(parts: Iterable[Part], say: Callable[[str], None] = print) -> None:
     """Fetch the parts, build the sets, and record a revision when its part is whole.
 
-    Raises `WorkbookError` when the connection fails or a set is not what the table
-    says; what is finished stays, and the same call goes on from there.
+    What is finished stays; after an error the same call goes on from there.
     """
-    from huggingface_hub import HfApi, snapshot_download
-
     for part in parts:
         if part.name in SETS:
             rows = load(part.name, revision=part.commit).num_rows.values()

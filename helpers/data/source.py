@@ -1,4 +1,4 @@
-"""One file of the reader's own: what was said about it, and the line that mends it."""
+"""One file of the reader's own: what was said about it, and the lines said of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ class Bad(ValueError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Source:
-    """A file and the parameters that came with it: all that its error messages need."""
+    """A file and the parameters that came with it: all that its error lines need."""
 
     path: Path
     head: str
     columns: Any = None
     label_names: Any = None
     encoding: str = ""
+    notes: list[str] = field(default_factory=list)  # what is doubtful and yet used
 
     def command(self, **changes: Any) -> str:
         """The command that trains on this file with other parameters."""
@@ -44,7 +45,7 @@ class Source:
         words = ["workbook", "fine-tune", self.head, str(self.path)]
         for name, value in told.items():
             text = isinstance(value, str)
-            words += [f"--{name.replace('_', '-')}"]
+            words.append(f"--{name.replace('_', '-')}")
             words.append(value if text else json.dumps(value, ensure_ascii=False))
         return shlex.join([*words, "--output", "my_model"])
 
@@ -79,22 +80,16 @@ def listed(values: Iterable[Any], most: int = 8) -> str:
 
 
 def find(path: str | os.PathLike[str]) -> Path:
-    r"""The file that is meant: the path as it stands, else with `~`, `\` or `*` read.
-
-    Raises `WorkbookError` when there is none, or a pattern fits several.
-    """
+    r"""The file that is meant: as it stands, else with `~`, `\` or `*` read."""
     text = str(path).strip().strip("'\"")
     tries = [Path(t).expanduser() for t in (str(path), text, text.replace("\\", "/"))]
     there = [one for one in tries if text and one.exists()][:1]
-    there = there or [
-        Path(found) for found in sorted(glob.glob(str(tries[1] if text else "")))
-    ]
+    there = there or sorted(map(Path, glob.glob(str(tries[1]) if text else "")))
     if len(there) == 1:
         return there[0]
     if there:
-        raise WorkbookError(
-            f"{text}: fits {listed(map(str, there))}; expected one file"
-        )
+        what = f"{text}: fits {listed(map(str, there))}"
+        raise WorkbookError(f"{what}; expected one file")
     folder = tries[-1].parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     near = listed(names) or "nothing"

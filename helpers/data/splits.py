@@ -8,27 +8,22 @@ import random
 import statistics
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
+
+from datasets import Dataset, DatasetDict
 
 from helpers.core.errors import WorkbookError
-from helpers.data.doubts import identity
+from helpers.data.columns import each
+from helpers.data.schemas import label_names
 from helpers.data.source import listed, say
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
 
 
 def held_out(rows: Dataset, file: str) -> DatasetDict:
-    """Four fifths to learn from, "train", and a fifth to be examined on, "test".
+    """Four fifths to learn from, "train", and always the same fifth as "test".
 
-    Always the same ones. Rows of one text, and questions on one text, stay together.
-    Every class is on both sides, save those of one text, which stay in train: that is
-    printed.
-
-    Raises `WorkbookError` when there is nothing that can be held out.
+    Rows of one text, and questions on one text, stay together. Every class is on both
+    sides, save those of one text, which stay in train: that is printed.
     """
-    from datasets import DatasetDict
-
     groups, strata = _groups(rows), _strata(rows)
     common, size = Counter(strata), Counter(groups)
     kind: dict[Hashable, Hashable] = {}  # of a group: its rarest stratum
@@ -54,30 +49,36 @@ def fewer(rows: Dataset, count: int, seed: int) -> Dataset:
     return rows.select(mixed(range(len(rows)), _strata(rows), seed)[:count])
 
 
-def affordable(seconds: float, rows: int, epochs: float, minutes: float) -> str:
-    """What fits the minutes, "" if all does; `seconds` are for a row in one epoch."""
-    fit = 60 * minutes / seconds
-    if fit >= rows * epochs:
-        return ""
-    took = f"{rows:,} rows take {rows * epochs * seconds / 60:.0f} minutes"
-    fits = f"{fit / epochs:,.0f} rows or {fit / rows:.1f} epochs"
-    return f"{took}; in {minutes:g} fit {fits}"
-
-
 def mixed(
     numbers: Sequence[int], strata: Sequence[Hashable], seed: int = 0
 ) -> list[int]:
-    """Row numbers in an order of which any beginning is stratified too."""
+    """Row numbers in an order of which any beginning is stratified, too."""
     draw = random.Random(seed)
     numbers = draw.sample(numbers, len(numbers))
     count, seen, at = Counter(strata[n] for n in numbers), Counter(), {}
     for n in numbers:
         nth = seen[strata[n]]
-        at[n] = (
-            (nth + draw.random()) / count[strata[n]] if nth else 0
-        )  # one of each first
+        at[n] = (nth + draw.random()) / count[strata[n]] if nth else 0  # one of each
         seen[strata[n]] += 1
     return sorted(numbers, key=at.get)
+
+
+def _drawn(kind: dict[Hashable, Hashable], count: int) -> set[Hashable]:
+    """`count` groups, of each stratum its share: one if it can, never all."""
+    groups, strata = list(kind), list(kind.values())
+    left, held = Counter(strata), []
+    for number in mixed(range(len(groups)), strata):
+        left[strata[number]] -= 1
+        held += [groups[number]] * (left[strata[number]] > 0)
+    return set(held[:count])
+
+
+def identity(row: dict[str, Any]) -> tuple[str, ...]:
+    """The texts of a row, as an uncased model tells them apart."""
+    parts = [row[n] for n in ("context", "question", "text", "text_pair") if n in row]
+    parts += [*row.get("tokens", ()), *row.get("choices", ())]
+    found = [" ".join(part.casefold().split()) for part in parts]
+    return tuple(sorted(found) if "score" in row else found)
 
 
 def _groups(rows: Dataset) -> list[Hashable]:
@@ -107,48 +108,15 @@ def _strata(rows: Dataset) -> list[Hashable]:
     return [min(sorted(several), key=common.get, default=-1) for several in values]
 
 
-def _drawn(kind: dict[Hashable, Hashable], count: int) -> set[Hashable]:
-    """`count` groups, of each stratum its share: one if it can, never all."""
-    there = Counter(kind.values())
-    fair = {s: n * count / len(kind) for s, n in there.items()}
-    quota = {s: min(max(int(fair[s]), 1), n - 1) for s, n in there.items()}
-    while gap := count - sum(quota.values()):
-        step = 1 if gap > 0 else -1
-        able = [s for s, n in there.items() if 0 <= quota[s] + step < n]
-        if not able:
-            break
-        lacks = {s: step * (fair[s] - quota[s]) for s in able}
-        # the last of a stratum is given up last
-        order = {s: (gap < 0 and quota[s] > 1, lacks[s]) for s in able}
-        quota[max(able, key=order.get)] += step
-    held = set()
-    for group in random.Random(0).sample(list(kind), len(kind)):
-        if quota[kind[group]]:
-            quota[kind[group]] -= 1
-            held.add(group)
-    return held
-
-
 def _one_sided(parts: dict[str, Dataset]) -> list[str]:
     """A line for the classes, or kinds of entities, that only one side has."""
-    from datasets import ClassLabel
-
     name = "tags" if "tags" in parts["train"].column_names else "label"
-    feature = parts["train"].features.get(name)
-    feature = getattr(feature, "feature", feature)
-    if not isinstance(feature, ClassLabel):
+    names = label_names(parts["train"], name)
+    if not names:
         return []
-    names = [n[2:] if name == "tags" else n for n in feature.names]
-    train, test = (
-        {
-            names[n]
-            for row in part[name][:]
-            for n in (row if isinstance(row, list) else [row])
-        }
-        for part in parts.values()
-    )
-    told = {
-        "learned but too rare to be held out": train - test,
-        "only held out": test - train,
-    }
+    kinds = [n[2:] if name == "tags" else n for n in names]
+    sides = [part[name][:] for part in parts.values()]
+    train, test = ({kinds[n] for row in side for n in each(row)} for side in sides)
+    only = "only held out"
+    told = {"learned but too rare to be held out": train - test, only: test - train}
     return [f"{what}: {listed(sorted(which))}" for what, which in told.items() if which]
