@@ -40,19 +40,25 @@ class Objective:
 
     def __post_init__(self) -> None:
         weights = (self.distillation, self.masked_lm, self.cosine, self.mse)
+        t, where, line = self.temperature, self.positions, ""
         if min(weights) < 0 or max(weights) == 0:
             line = f"weights must be 0 or more, and one above 0; they are {weights}"
-            raise ValueError(line)
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be above 0; it is {self.temperature}")
-        if self.positions not in ("all", "masked"):
-            line = f"positions must be 'all' or 'masked'; it is {self.positions!r}"
+        elif t <= 0:
+            line = f"temperature must be above 0; it is {t}"
+        elif where not in ("all", "masked"):
+            line = f"positions must be 'all' or 'masked'; it is {where!r}"
+        if line:
             raise ValueError(line)
 
     @property
     def compares_logits(self) -> bool:
         """Whether any loss looks at the teacher's logits."""
         return bool(self.distillation or self.mse)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any loss looks at the teacher at all."""
+        return self.compares_logits or bool(self.cosine)
 
 
 class Losses(NamedTuple):
@@ -78,13 +84,10 @@ class Projection(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What means divide by, when a batch is only a part of what one step learns from.
+    """What means divide by: a batch may be only a part of what a step learns from."""
 
-    `valid`: tokens that are not padding. `masked`: labels that are not -100.
-    """
-
-    valid: float
-    masked: float
+    valid: float  # tokens that are not padding
+    masked: float  # labels that are not -100
 
     @classmethod
     def of(cls, labels: torch.Tensor) -> Counts:
@@ -177,14 +180,7 @@ class _GradientKnown(torch.autograd.Function):
 
 
 @torch.no_grad()
-def _in_chunks(
-    student: Projection,
-    teacher: Projection,
-    labels: torch.Tensor,
-    objective: Objective,
-    divisors: tuple[float, float],
-    rows: int,
-) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+def _in_chunks(student, teacher, labels, objective, divisors, rows):
     """The three losses (3,), and the total's gradient by each tensor of `student`."""
     device, dtype = student.vectors.device, student.vectors.dtype
     if torch.is_autocast_enabled(device.type):
@@ -195,8 +191,7 @@ def _in_chunks(
         torch.zeros_like(t, dtype=exact) if t.requires_grad else None for t in student
     ]
     student, teacher = (
-        Projection(*(tensor.to(dtype) for tensor in side))
-        for side in (student, teacher)
+        Projection(*(t.to(dtype) for t in side)) for side in (student, teacher)
     )
     with torch.autocast(device.type, enabled=False):
         for start in range(0, len(labels), rows):
@@ -217,14 +212,7 @@ def _in_chunks(
     return parts, gradients
 
 
-def _chunk(
-    z: torch.Tensor,
-    y: torch.Tensor | None,
-    labels: torch.Tensor,
-    objective: Objective,
-    divisors: tuple[float, float],
-    parts: torch.Tensor,
-) -> torch.Tensor:
+def _chunk(z, y, labels, objective, divisors, parts):
     """Add the losses of these rows to `parts`; return the total's gradient by z.
 
     z, y: logits (rows, V) of student and teacher, both used up: each new tensor of that
@@ -246,13 +234,7 @@ def _chunk(
     return grad
 
 
-def _comparison(
-    z: torch.Tensor,
-    y: torch.Tensor,
-    objective: Objective,
-    compared: float,
-    parts: torch.Tensor,
-) -> torch.Tensor:
+def _comparison(z, y, objective, compared, parts):
     """Distillation and MSE, as `_chunk`.
 
     With d = (y - z) / T and lse the logarithm of a sum of exponentials, KL(p || q) is
@@ -270,7 +252,7 @@ def _comparison(
     return grad
 
 
-def _softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _softmax(logits):
     """Softmax, and the logarithm of the sum of exponentials, (rows,)."""
     p = functional.softmax(logits, dim=-1)
     return p, logits.amax(-1) - p.amax(-1).log()

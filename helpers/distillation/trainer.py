@@ -161,12 +161,9 @@ class DistillationTrainer(Trainer):
         self.parts: list[torch.Tensor] = []
         self.add_callback(_Epochs(self.train_dataset))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
         step = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        sequences = self.train_dataset if train_dataset is None else train_dataset
-        return LengthGrouped(sequences, step * self.args.world_size)
+        return LengthGrouped(self.train_dataset, step * self.args.world_size)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """Adds to one step's batches what its means divide by."""
@@ -192,7 +189,7 @@ class DistillationTrainer(Trainer):
     def lesson(self, inputs: dict[str, torch.Tensor], counts: Counts) -> Lesson:
         """What the teacher says about a batch, as far as any loss asks for it."""
         hidden, taught = None, None
-        if self.objective.compares_logits or self.objective.cosine:
+        if self.objective.needs_teacher:
             hidden, _ = valid_hidden_states(
                 self.teacher.distilbert, inputs["input_ids"], inputs["attention_mask"]
             )
@@ -283,7 +280,6 @@ def training_arguments(output: Path, profile: str, **changes: Any) -> TrainingAr
         "num_train_epochs": 3,
         "per_device_train_batch_size": 5 if profile == "full" else 16,
         "gradient_accumulation_steps": 50 if profile == "full" else 1,
-        "train_sampling_strategy": "group_by_length",
         "remove_unused_columns": False,
         "dataloader_drop_last": True,
         "save_total_limit": 2,

@@ -56,3 +56,31 @@ def drawable(word: str) -> str:
     return "".join(
         c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in word
     )
+
+
+def named_bars(ax, rows, colours, said: str = "{:.1%}", ends=None, **bars) -> None:
+    """Horizontal bars of {name: value}, the first on top, each with its number.
+
+    `said` formats a number, which stands behind `ends`, by default the bars' own.
+    Further keywords go to `Axes.barh`.
+    """
+    places, values = range(len(rows)), list(rows.values())
+    ax.barh(places, values, height=0.65, color=colours, **bars)
+    for at, (value, end) in enumerate(zip(values, ends or values, strict=True)):
+        ax.text(end, at, f" {said.format(value)}", va="center", fontsize=10)
+    ax.set_yticks(places, [drawable(name) for name in rows], parse_math=False)
+    ax.set(xlim=(0, 1.3 * max(ends or values)), ylim=(len(rows) - 0.4, -0.6))
+    ax.grid(visible=False)
+
+
+def percent_axis(axis, decimals: int = 0) -> None:
+    """Shares in [0, 1] along `axis`, an x or y axis, written as percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(xmax=1, decimals=decimals))
+
+
+def legend_below(fig, ax=None, ncols: int = 3) -> None:
+    """One legend for all panels, below them: what `ax`, or else any panel, labels."""
+    handles = ax.get_legend_handles_labels() if ax else ()
+    fig.legend(*handles, loc="outside lower center", ncols=ncols)
