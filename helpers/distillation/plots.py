@@ -314,12 +314,11 @@ def transfer_bars(scores: Mapping[str, Mapping[str, Any]]) -> Figure:
 
     `scores` maps a task to {"teacher": {"mean", "runs"}, "student": {...}}, in [0, 1].
     """
-    rows = {
-        f"{who}, {task}": scores[task][who] for task in scores for who in scores[task]
-    }
+    pairs = [(who, task) for task in scores for who in ("teacher", "student")]
+    rows = {f"{who}, {task}": scores[task][who] for who, task in pairs}
     fig, ax = figure(8, 1.2 + 0.45 * len(rows))
-    runs = {name: row["runs"] for name, row in rows.items()}
-    _dotted(ax, {name: row["mean"] for name, row in rows.items()}, runs, "{:.1%}")
+    means = {name: row["mean"] for name, row in rows.items()}
+    _dotted(ax, means, {name: row["runs"] for name, row in rows.items()}, "{:.1%}")
     percent_axis(ax.xaxis)
     ax.set(title="Fine-tuned on a few examples", xlabel="score")
     return fig
