@@ -205,7 +205,8 @@ def live_curves(
             ax.axhline(teacher[figure_of], label="teacher", **DASHED)
     for ax in axes:
         ax.set_xlabel("step")
-        for label, step in zip(["settings changed"] + [None] * 99, turns, strict=False):
+        for step in turns:
+            label = "settings changed" if ax is axes[1] and step == turns[0] else None
             ax.axvline(step, color=INK, linestyle=":", lw=1.2, zorder=0, label=label)
     for ax in axes[:2]:
         ax.set_yscale("log")  # with numbers such as 60 and 200 on it
