@@ -67,8 +67,11 @@ def test_it_runs_live_keeps_what_it_has_and_goes_on(tmp_path, monkeypatch):
     del report["runs"]["triple loss/0"]
     path.write_text(json.dumps(report))
     done.clear()
+    again = {"curve": [point(3, 1, 4)], "transfer": {}}
+    monkeypatch.setattr(ablation.Experiment, "run", lambda *_: again)
     ablation.run(path, seeds=1, profile="smoke", steps=3, done=done.append)
     assert done == ["triple loss/0"]
+    assert json.loads(path.read_text())["runs"]["triple loss/0"] == again
     with pytest.raises(WorkbookError, match="with other settings"):
         ablation.run(path, seeds=1, profile="smoke", steps=4)
 
