@@ -30,11 +30,16 @@ INK, BOLD = "#333333", {"weight": "bold", "fontsize": 12}
 DASHED = {"color": GREY, "linestyle": "--", "linewidth": 1.5}
 # how a chosen token is treated, and its colour; "visible" was not chosen
 KINDS = {"[MASK]": BLUE, "random word": RED, "kept": GREEN, "visible": "#EEEEEE"}
+# a loss, its name in a log line, and its colour
 LOSSES = {
     "distillation": ("distillation_loss", BLUE),
     "masked LM": ("masked_lm_loss", ORANGE),
     "cosine": ("cosine_loss", GREEN),
-}  # a loss, its name in a log line, and its colour
+}
+HELD_OUT = {
+    "held-out perplexity": "perplexity",
+    "held-out masked accuracy": "masked_accuracy",
+}
 
 
 def _panels(names: Sequence[str], height: float, **subplots: Any) -> tuple[Figure, Any]:
@@ -142,9 +147,8 @@ def starts(accuracy: Mapping[str, float], targets: int) -> Figure:
     """
     fig, ax = figure(8, 1.2 + 0.45 * len(accuracy))
     errors = [2 * (p * (1 - p) / targets) ** 0.5 for p in accuracy.values()]
-    ends = [p + error for p, error in zip(accuracy.values(), errors, strict=True)]
-    colours = [BLUE, *[SKY] * len(errors)][: len(errors)]
-    named_bars(ax, accuracy, colours, ends=ends, xerr=errors, ecolor=INK)
+    colours = [BLUE] + [SKY] * (len(errors) - 1)
+    named_bars(ax, accuracy, colours, errors=errors)
     percent_axis(ax.xaxis)
     ax.set(title="Before the first step", xlabel="hidden tokens put first")
     return fig
@@ -186,41 +190,45 @@ def live_curves(
     """A run as it goes: its losses, held-out perplexity, held-out masked accuracy.
 
     `held_out` maps a run's name to points with `step`, `perplexity` and
-    `masked_accuracy`; `training`: log lines of the last one, with `step` and
-    `..._loss`; `teacher`: its perplexity and masked accuracy, drawn dashed, if known.
-    `turns`: steps after which the settings changed, drawn dotted.
+    `masked_accuracy`; `training`: log lines of the last one; `teacher`: its perplexity
+    and masked accuracy. `turns`: steps after which the settings changed, drawn dotted.
     """
-    names = ("training losses", "held-out perplexity", "held-out masked accuracy")
-    fig, axes = _panels(names, 3.4)
+    fig, (left, *others) = _panels(("training losses", *HELD_OUT), 3.4)
     for name, (key, colour) in LOSSES.items():
         rows = [(row["step"], row[key]) for row in training if row.get(key, 0) > 0]
         if rows:
-            axes[0].plot(*zip(*rows, strict=True), ".-", color=colour, label=name)
-    for ax, figure_of in zip(axes[1:], ("perplexity", "masked_accuracy"), strict=True):
+            left.plot(*zip(*rows, strict=True), ".-", color=colour, label=name)
+    for ax, key in zip(others, HELD_OUT.values(), strict=True):
         for run, rows in held_out.items():
-            points = [row["step"] for row in rows], [row[figure_of] for row in rows]
+            points = [row["step"] for row in rows], [row[key] for row in rows]
             colour = ORANGE if run == "masked LM alone" else BLUE
             ax.plot(*points, ".-", color=colour, label=run)
         if teacher:
-            ax.axhline(teacher[figure_of], label="teacher", **DASHED)
-    for ax in axes:
+            ax.axhline(teacher[key], label="teacher", **DASHED)
+    for ax in fig.axes:
         ax.set_xlabel("step")
         for step in turns:
-            label = "settings changed" if ax is axes[1] and step == turns[0] else None
+            label = "settings changed" if step == turns[0] else None
             ax.axvline(step, color=INK, linestyle=":", lw=1.2, zorder=0, label=label)
-    for ax in axes[:2]:
-        ax.set_yscale("log")  # with numbers such as 60 and 200 on it
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        ax.yaxis.set_major_formatter(ScalarFormatter())
-        ax.yaxis.set_minor_formatter(NullFormatter())
-    percent_axis(axes[2].yaxis, 1)
-    if training:
-        low, high = axes[0].get_ylim()
-        axes[0].set_ylim(low, high * (high / low) ** 0.5)  # room for the legend
-        axes[0].legend(loc="upper right", fontsize=9)
-    legend_below(fig, axes[1], ncols=4)
+    _log_scale(left)
+    _log_scale(others[0])
+    percent_axis(others[1].yaxis, 1)
+    low, high = left.get_ylim()
+    left.set_ylim(low, high * (high / low) ** 0.5)  # room for the legend
+    left.legend(
+        handles=left.lines[: -len(turns) or None], loc="upper right", fontsize=9
+    )
+    legend_below(fig, others[0], ncols=4)
     fig.suptitle(title, **BOLD)
     return fig
+
+
+def _log_scale(ax: Axes) -> None:
+    """Numbers such as 60 and 200 on a log axis, rather than powers of ten."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def ablation_changes(
@@ -318,19 +326,11 @@ def transfer_bars(scores: Mapping[str, Mapping[str, Any]]) -> Figure:
     pairs = [(who, task) for task in scores for who in ("teacher", "student")]
     rows = {f"{who}, {task}": scores[task][who] for who, task in pairs}
     fig, ax = figure(8, 1.2 + 0.45 * len(rows))
-    means = {name: row["mean"] for name, row in rows.items()}
-    _dotted(ax, means, {name: row["runs"] for name, row in rows.items()}, "{:.1%}")
+    means, runs = ({n: row[k] for n, row in rows.items()} for k in ("mean", "runs"))
+    named_bars(ax, means, [SKY, BLUE] * len(scores), runs=runs)
     percent_axis(ax.xaxis)
     ax.set(title="Fine-tuned on a few examples", xlabel="score")
     return fig
-
-
-def _dotted(ax: Axes, rows: Any, runs: Any, said: str) -> None:
-    """Bars of `rows`, teacher and student in turn, and a dot for each of the runs."""
-    colours, ends = [SKY, BLUE] * (len(rows) // 2), [max(runs[name]) for name in rows]
-    named_bars(ax, rows, colours, said, ends)
-    for at, name in enumerate(rows):
-        ax.plot(runs[name], [at] * len(runs[name]), "o", color=INK, ms=4, alpha=0.6)
 
 
 def kept_by_task(rows: Mapping[str, tuple[float, float]]) -> Figure:
@@ -338,16 +338,15 @@ def kept_by_task(rows: Mapping[str, tuple[float, float]]) -> Figure:
     fig, ax = figure(8, 1.2 + 0.31 * len(rows))
     kept = {task: student / teacher for task, (teacher, student) in rows.items()}
     tasks = sorted(kept, key=kept.get)
-    for row, task in enumerate(tasks):
-        share, (teacher, student) = kept[task], rows[task]
-        ax.plot([1, share], [row, row], color=SKY, lw=3)
-        ax.plot(share, row, "o", color=BLUE, ms=7)
+    for row, (task, share) in enumerate((task, kept[task]) for task in tasks):
+        ax.plot([1, share], [row, row], "-o", markevery=[1], color=BLUE, lw=3, ms=7)
         side, pad = ("right", -0.006) if share < 1 else ("left", 0.006)
-        look = {"ha": side, "va": "center", "fontsize": 9.5, "backgroundcolor": "white"}
-        ax.text(share + pad, row, f"{share:.1%} ({student:g} of {teacher:g})", **look)
+        said = f"{share:.1%} ({rows[task][1]:g} of {rows[task][0]:g})"
+        look = {"ha": side, "va": "center", "backgroundcolor": "white"}
+        ax.text(share + pad, row, said, fontsize=9.5, **look)
     ax.axvline(1, color=INK, linewidth=1)
     ax.axvline(0.97, color=RED, linestyle="--", linewidth=1.3, zorder=0)
-    ax.set(xlim=(min(kept.values()) - 0.09, max(*kept.values(), 1.0) + 0.09))
+    ax.set_xlim(min(kept.values()) - 0.09, max(*kept.values(), 1.0) + 0.09)
     ax.set_yticks(range(len(rows)), tasks)
     ax.set_xlabel("DistilBERT's score as a share of BERT's (dashed: 97%)")
     ax.set_title("GLUE, from the paper's own table")
@@ -359,9 +358,9 @@ def kept_by_task(rows: Mapping[str, tuple[float, float]]) -> Figure:
 def timing_strips(times: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Milliseconds of single forward passes, a panel a pair: {pair: {model: [ms]}}."""
     fig, axes = _panels(list(times), 2.6)
-    for ax, measured in zip(axes, times.values(), strict=True):
-        middles = {model: median(values) for model, values in measured.items()}
-        _dotted(ax, middles, measured, "{:.0f} ms")
+    for ax, runs in zip(axes, times.values(), strict=True):
+        middles = {model: median(values) for model, values in runs.items()}
+        named_bars(ax, middles, [SKY, BLUE], "{:.0f} ms", runs)
         ax.set_xlabel("milliseconds")
     fig.suptitle("One forward pass, timed in turn (bar: median)", **BOLD)
     return fig

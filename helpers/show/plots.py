@@ -58,18 +58,22 @@ def drawable(word: str) -> str:
     )
 
 
-def named_bars(ax, rows, colours, said: str = "{:.1%}", ends=None, **bars) -> None:
+def named_bars(ax, rows, colours, said="{:.1%}", runs=None, errors=None) -> None:
     """Horizontal bars of {name: value}, the first on top, each with its number.
 
-    `said` formats a number, which stands behind `ends`, by default the bars' own.
-    Further keywords go to `Axes.barh`.
+    `said` formats a number. `runs`, {name: values}, are drawn as dots; `errors`, one a
+    bar, as a thin line to either side of its end.
     """
     places, values = range(len(rows)), list(rows.values())
-    ax.barh(places, values, height=0.65, color=colours, **bars)
-    for at, (value, end) in enumerate(zip(values, ends or values, strict=True)):
-        ax.text(end, at, f" {said.format(value)}", va="center", fontsize=10)
+    ax.barh(places, values, height=0.65, color=colours, xerr=errors, ecolor="#333333")
+    for at, (name, value) in enumerate(rows.items()):
+        dots = runs[name] if runs else []
+        ax.plot(dots, [at] * len(dots), "o", color="#333333", ms=4, alpha=0.6)
+        end = (max([value, *dots]) + (errors[at] if errors else 0), at)
+        behind = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        ax.annotate(said.format(value), end, fontsize=10, **behind)
     ax.set_yticks(places, [drawable(name) for name in rows], parse_math=False)
-    ax.set(xlim=(0, 1.3 * max(ends or values)), ylim=(len(rows) - 0.4, -0.6))
+    ax.set(xlim=(0, 1.25 * ax.dataLim.x1), ylim=(len(rows) - 0.4, -0.6))
     ax.grid(visible=False)
 
 
