@@ -14,7 +14,7 @@ from pictures import axes, widths, words, xs, ys
 
 from helpers.core import session
 from helpers.core.errors import WorkbookError
-from helpers.distillation import plots
+from helpers.distillation import curves, plots
 from helpers.distillation.exercises import hidden_loss, soft_loss
 from helpers.distillation.explorers import (
     LiveCurves,
@@ -224,10 +224,10 @@ def test_live_curves_collect_and_say_the_time_left(shown):
 def test_live_curves_draw_turns_and_no_loss_that_is_switched_off():
     found = {"triple loss": [], "masked LM alone": [LOOK]}
     off = {"distillation_loss": 0.0}
-    losses, looks, *_ = axes(plots.live_curves(found, [LINE | off], None, "a run"))
+    losses, looks, *_ = axes(curves.live_curves(found, [LINE | off], None, "a run"))
     assert [line.get_label() for line in losses.lines] == ["masked LM", "cosine"]
     assert [line.get_label() for line in looks.lines] == list(found)
-    fig = plots.live_curves({"a": [LOOK]}, [LINE], None, "a run", [750, 2000])
+    fig = curves.live_curves({"a": [LOOK]}, [LINE], None, "a run", [750, 2000])
     for ax in axes(fig):
         assert [*xs(ax, -2), *xs(ax, -1)] == [750, 750, 2000, 2000]
     assert words(fig.legends[0].get_texts()) == ["a", "settings changed"]
@@ -242,7 +242,7 @@ def curve(offset, steps, pace):
 def test_equal_budget_draws_steps_and_seconds():
     alone, triple = [curve(0.1, 20, 1.0)] * 2, [curve(0, 10, 2.0)] * 2
     curves = {"triple loss": triple, "masked LM alone": alone}
-    steps, seconds = axes(plots.equal_budget(curves, 4.5, 10))
+    steps, seconds = axes(curves.equal_budget(curves, 4.5, 10))
     assert max(xs(steps)) == 10
     assert max(xs(seconds)) == max(xs(seconds, 2)) == 20
 
@@ -254,14 +254,14 @@ def test_ablation_changes_are_against_the_triple_loss():
         runs = {"loss_runs": [loss] * 3, "transfer_runs": [transfer] * 3}
         summary[arm] = {"loss": loss, "transfer": transfer, **runs}
     told = {"random start": -3.69, "no cosine loss": -1.46}
-    loss, transfer, paper = axes(plots.ablation_changes(summary, told))
+    loss, transfer, paper = axes(curves.ablation_changes(summary, told))
     assert widths(loss) == pytest.approx([-0.1, -0.2, -0.3, -0.4, -0.5])
     assert widths(transfer)[0] == pytest.approx(-1.0)
     assert widths(paper) == [0, -1.46, 0, -3.69, 0]
     assert words(loss.get_yticklabels()) == ARMS[1:]
     # a change that would dwarf the rest is cut and says its size
     _, ax = plots.figure(4, 2)
-    plots._changes(ax, [[-0.1, -0.2, 0.0], [], [0.05, 0.05], [-2.06, -2.0, -2.1]], "k")
+    curves._changes(ax, [[-0.1, -0.2, 0.0], [], [0.05, 0.05], [-2.06, -2.0, -2.1]], "k")
     limit = ax.get_xlim()[0]
     assert limit == pytest.approx(-0.23)
     assert widths(ax) == pytest.approx([-0.1, 0, 0.05, limit])
@@ -282,7 +282,7 @@ def test_the_other_pictures_hold_what_they_are_given():
         assert widths(left) == bars
         assert widths(right) == pytest.approx([0.5, 0.2, 0.3])
     ends = {"all": {"masked LM": [2.0, 1.0], "cosine": [0.4, 0.3]}}
-    panels = axes(plots.switched_off(ends, teacher=1.5))
+    panels = axes(curves.switched_off(ends, teacher=1.5))
     assert [len(ax.lines) for ax in panels] == [2, 1]
     (ax,) = axes(plots.kept_by_task({"RTE": (69.3, 59.9), "WNLI": (53.5, 56.3)}))
     assert words(ax.get_yticklabels()) == ["RTE", "WNLI"]

@@ -42,7 +42,7 @@ from helpers.distillation.trainer import (
     student_of,
     training_arguments,
 )
-from helpers.training import finetuning
+from helpers.training.finetuning import Recipe, fine_tune
 from helpers.training.metrics import masked_accuracy_of_ids
 
 STORED = data.DATA / "measurements" / "ablation.json"
@@ -58,12 +58,8 @@ HOW = {
     "logging_strategy": "no",
     "disable_tqdm": True,
 }
-FEW_SHOT = {
-    "sentiment": finetuning.Recipe(3, 1e-4),
-    "entities": finetuning.Recipe(5, 2e-4),
-}
+FEW_SHOT = {"sentiment": Recipe(3, 1e-4), "entities": Recipe(5, 2e-4)}
 LONGER = 1.8  # how much further the arm without a teacher goes: its steps are cheaper
-
 
 TRIPLE = Objective(cosine=20.0, positions="masked")
 ARMS = {
@@ -115,6 +111,15 @@ class Experiment:
         self.rows = cut(sample_texts(profile), self.tokenizer, MAX_LENGTH)
         self.held_out = cut(data.passages(profile, "test"), self.tokenizer, MAX_LENGTH)
         self.layers = spread(self.teacher.config.n_layers)
+
+    def settings(self) -> dict[str, Any]:
+        """What a stored run must have been made with, to be gone on with."""
+        return {
+            "profile": self.profile.name, "steps": self.steps, "layers": self.layers,
+            "batch": HOW["per_device_train_batch_size"], "max_length": MAX_LENGTH,
+            "learning_rate": HOW["learning_rate"], "mlm_probability": MLM_PROBABILITY,
+            "sequences": len(self.rows), "arms": described(),
+        }  # fmt: skip
 
     def scores(self, model: Any) -> dict[str, float]:
         """Held-out `masked_accuracy` in [0, 1] and `loss`, cross-entropy in nats."""
@@ -208,7 +213,7 @@ def few_shot(
         checkpoints.save(whole, Path(folder), kind, "to be fine-tuned")
         start = checkpoints.Checkpoint(folder)
         sets = sets or tasks.sample(task)
-        found = finetuning.fine_tune(task, sets, start, FEW_SHOT[name], seed)
+        found = fine_tune(task, sets, start, FEW_SHOT[name], seed)
     return found.scores[task.score]
 
 
@@ -230,12 +235,7 @@ def run(
     the file was made with other settings.
     """
     experiment = Experiment(profile, steps)
-    settings = {
-        "profile": profile, "steps": experiment.steps, "layers": experiment.layers,
-        "batch": HOW["per_device_train_batch_size"], "max_length": MAX_LENGTH,
-        "learning_rate": HOW["learning_rate"], "mlm_probability": MLM_PROBABILITY,
-        "sequences": len(experiment.rows), "arms": described(),
-    }  # fmt: skip
+    settings = experiment.settings()
     report = {"settings": settings, "machine": machine(), "teacher": {}, "runs": {}}
     if path.exists():
         report = load(path)
@@ -245,14 +245,15 @@ def run(
     runs, teacher = report["runs"], report["teacher"]
     if not teacher:
         teacher.update(experiment.scores(experiment.teacher), transfer={})
+    scores = teacher["transfer"]
     for key in keys(seeds):
         name, _, seed = key.rpartition("/")
-        scores = teacher["transfer"]
         if name != "teacher" and key not in runs:
             runs[key] = experiment.run(name, int(seed))
         elif name == "teacher" and int(seed) >= len(scores.get("sentiment", ())):
-            found = experiment.transfer(experiment.teacher, int(seed))
-            for task, score in found.items():
+            for task, score in experiment.transfer(
+                experiment.teacher, int(seed)
+            ).items():
                 scores.setdefault(task, []).append(score)
         else:
             continue
@@ -279,9 +280,7 @@ def summary(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for arm in ARMS:
         runs = [run for key, run in report["runs"].items() if key.startswith(f"{arm}/")]
         ends = [at_step(run["curve"], report["settings"]["steps"]) for run in runs]
-        found = {
-            name: [end[name] for end in ends] for name in ("loss", "masked_accuracy")
-        }
+        found = {k: [end[k] for end in ends] for k in ("loss", "masked_accuracy")}
         found["transfer"] = [fmean(run["transfer"].values()) for run in runs]
         if runs:
             out[arm] = {name: fmean(values) for name, values in found.items()}

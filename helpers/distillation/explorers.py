@@ -9,7 +9,7 @@ import torch
 from ipywidgets import FloatSlider, VBox
 from matplotlib.figure import Figure
 
-from helpers.distillation import plots
+from helpers.distillation import curves, plots
 from helpers.show.progress import Progress
 from helpers.show.widgets import follow, picture
 
@@ -103,7 +103,7 @@ class LiveCurves(Progress):
         from IPython.display import display
 
         runs = {**self.beside, self.name: self.held_out}
-        drawing = plots.live_curves(runs, self.training, self.teacher, title)
+        drawing = curves.live_curves(runs, self.training, self.teacher, title)
         if self.drawing is None:  # stays None where nothing can be shown
             self.drawing = display(drawing, display_id=True)
         else:

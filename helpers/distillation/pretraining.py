@@ -62,6 +62,25 @@ def run(
     `WorkbookError` on bad texts, a teacher that cannot teach, layers that it does not
     have, or an output folder that holds something else.
     """
+    trainer, sizes = _prepared(settings, output, report_to)
+    folder = output / "checkpoints"
+    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    if trainer.is_world_process_zero():
+        folder.mkdir(parents=True, exist_ok=True)
+        _note_start(output / "run.json", asdict(settings) | sizes, last)
+    trainer.accelerator.wait_for_everyone()
+    trainer.train(resume_from_checkpoint=last)
+    if trainer.is_world_process_zero():
+        save_student(trainer.model, trainer.processing_class, output)
+    looks = [line for line in trainer.state.log_history if "eval_perplexity" in line]
+    last_look = looks[-1] if looks else {}
+    return {k: v for k, v in last_look.items() if k.startswith("eval_")}
+
+
+def _prepared(
+    settings: Settings, output: Path, report_to: Sequence[str]
+) -> tuple[DistillationTrainer, dict[str, int]]:
+    """All that a run needs, and how much there is to read."""
     _check(settings, output)
     objective = _objective(settings)
     teacher, tokenizer = load_teacher(settings)
@@ -69,10 +88,9 @@ def run(
     student = _student(settings, teacher)
     train, held_out = _read(settings, tokenizer)
     sequences = Sequences.of(train, settings.seed)
-    folder = output / "checkpoints"
     trainer = DistillationTrainer(
         model=student,
-        args=_arguments(settings, folder, bool(held_out), report_to),
+        args=_arguments(settings, output / "checkpoints", bool(held_out), report_to),
         train_dataset=sequences,
         eval_dataset=sequences,  # Trainer asks for one; `examine` is what looks
         data_collator=_masking(settings, tokenizer, sequences),
@@ -82,18 +100,8 @@ def run(
         examine=_examine(tokenizer, held_out),
         callbacks=[JsonLines(output / "log.jsonl")],
     )
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    if trainer.is_world_process_zero():
-        folder.mkdir(parents=True, exist_ok=True)
-        sizes = {"sequences": len(sequences), "tokens": len(sequences.flat)}
-        sizes["held_out"] = len(held_out)
-        _note_start(output / "run.json", asdict(settings) | sizes, last)
-    trainer.accelerator.wait_for_everyone()
-    trainer.train(resume_from_checkpoint=last)
-    if trainer.is_world_process_zero():
-        save_student(student, tokenizer, output)
-    looks = [line for line in trainer.state.log_history if "eval_perplexity" in line]
-    return {k: v for k, v in (looks or [{}])[-1].items() if k.startswith("eval_")}
+    sizes = {"sequences": len(sequences), "tokens": len(sequences.flat)}
+    return trainer, sizes | {"held_out": len(held_out)}
 
 
 def _check(settings: Settings, output: Path) -> None:
