@@ -52,7 +52,7 @@ def test_sample_texts_are_the_training_texts_each_once():
 
 
 def test_it_runs_live_keeps_what_it_has_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(ablation.Laboratory, "transfer", lambda *_: {"sentiment": 0.5})
+    monkeypatch.setattr(ablation.Experiment, "transfer", lambda *_: {"sentiment": 0.5})
     arms = {name: ablation.ARMS[name] for name in ("triple loss", "masked LM alone")}
     monkeypatch.setattr(ablation, "ARMS", arms)
     path, done = tmp_path / "ablation.json", []
@@ -67,8 +67,11 @@ def test_it_runs_live_keeps_what_it_has_and_goes_on(tmp_path, monkeypatch):
     del report["runs"]["triple loss/0"]
     path.write_text(json.dumps(report))
     done.clear()
+    again = {"curve": [point(3, 1, 4)], "transfer": {}}
+    monkeypatch.setattr(ablation.Experiment, "run", lambda *_: again)
     ablation.run(path, seeds=1, profile="smoke", steps=3, done=done.append)
     assert done == ["triple loss/0"]
+    assert json.loads(path.read_text())["runs"]["triple loss/0"] == again
     with pytest.raises(WorkbookError, match="with other settings"):
         ablation.run(path, seeds=1, profile="smoke", steps=4)
 
@@ -78,8 +81,17 @@ def test_layers_are_spread_as_the_originals_were():
     assert ablation.spread(6) == [0, 2, 5]
 
 
-def test_what_is_missing_or_unknown_is_one_clear_line(tmp_path):
+def test_a_missing_file_is_one_clear_line(tmp_path):
     with pytest.raises(WorkbookError, match="`workbook ablation` makes it"):
         ablation.load(tmp_path / "none.json")
-    with pytest.raises(WorkbookError, match="no arm is called 'all'"):
-        ablation.run_arm("all", 0)
+
+
+def test_the_stored_comparison_has_every_arm_and_what_the_notebook_reads():
+    report = ablation.load()
+    found = ablation.summary(report)
+    assert list(found) == list(ablation.ARMS)
+    assert report["settings"]["arms"] == ablation.described()
+    steps = report["settings"]["steps"]
+    for key, run in report["runs"].items():
+        last = run["curve"][-1]["step"]
+        assert last == ablation.steps_of(key.rpartition("/")[0], steps)

@@ -1,4 +1,4 @@
-"""The three losses: what they are, and that the sparing way gives the same numbers."""
+"""The chunked objective gives the same numbers as the losses' definitions."""
 
 import math
 
@@ -15,10 +15,6 @@ from helpers.distillation.objective import (
     Counts,
     Objective,
     Projection,
-    cosine_loss,
-    distillation_loss,
-    masked_lm_loss,
-    mse_loss,
     projected_losses,
     triple_loss,
 )
@@ -29,6 +25,8 @@ OBJECTIVES = [
     Objective(),
     Objective(positions="masked"),
     Objective(mse=0.3, temperature=1.0),
+    Objective(temperature=0.5),
+    Objective(temperature=7.0),
     Objective(distillation=0, cosine=0),
     Objective(masked_lm=0, positions="masked", mse=0.1),
     Objective(cosine=4, distillation=0),
@@ -37,66 +35,16 @@ each = pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
 
 
 def case(dtype=torch.float64, rows=3, length=5, seed=0):
-    """Logits z, y; hidden states h, t; labels; a mask with padding on the right."""
+    """Hidden states h, t; labels; a mask with padding on the right."""
     g = torch.Generator().manual_seed(seed)
     exact = {"generator": g, "dtype": torch.float64}
-    drawn = (torch.randn(rows, length, size, **exact) for size in (V, V, D, D))
-    z, y, h, t = (tensor.to(dtype) for tensor in drawn)
+    h, t = (torch.randn(rows, length, D, **exact).to(dtype) for _ in "ht")
     mask = torch.arange(length) < length - torch.arange(rows)[:, None]
     labels = torch.randint(V, (rows, length), generator=g)
     hidden = torch.rand(rows, length, generator=g) < 0.4
     hidden[0, 0] = True
     labels[~(hidden & mask)] = IGNORE
-    return {"z": 3 * z, "y": 3 * y, "h": h, "t": t, "labels": labels, "mask": mask}
-
-
-def by_definition(c, temperature):
-    """Each loss position by position: distillation, masked LM, cosine, MSE."""
-    kl, cosine, mse, ce = [], [], [], []
-    for at in map(tuple, c["mask"].nonzero().tolist()):
-        z, y, h, t = (c[name][at] for name in "zyht")
-        p, q = (torch.exp(logits / temperature) for logits in (y, z))
-        p, q = p / p.sum(), q / q.sum()
-        kl.append(temperature**2 * (p * torch.log(p / q)).sum())
-        cosine.append(1 - (h * t).sum() / (h.square().sum() * t.square().sum()).sqrt())
-        mse.append((z - y).square().sum())
-        if c["labels"][at] != IGNORE:
-            ce.append(-torch.log(torch.exp(z[c["labels"][at]]) / torch.exp(z).sum()))
-    return [torch.stack(values).mean() for values in (kl, ce, cosine, mse)]
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 7.0])
-def test_each_loss_is_its_definition_and_the_librarys(dtype, temperature):
-    c = case(dtype)
-    z, y, h, t, labels, mask = c.values()
-    kl, ce, cosine, mse = by_definition(c, temperature)
-    near = {"rtol": 0, "atol": TOLERANCE[dtype] * 10 ** (temperature < 1)}
-    mine = distillation_loss(z, y, mask, temperature)
-    assert_close(mine, kl, **near)
-    assert_close(masked_lm_loss(z, labels), ce, **near)
-    assert_close(cosine_loss(h, t, mask), cosine, **near)
-    assert_close(mse_loss(z, y, mask), mse, rtol=1e-6, atol=1e-10)
-    log_q, log_p = ((logits / temperature)[mask].log_softmax(-1) for logits in (z, y))
-    theirs = torch.nn.KLDivLoss(reduction="batchmean")(log_q, log_p.exp())
-    assert_close(mine, theirs * temperature**2)
-    ones = torch.ones(int(mask.sum()))
-    theirs = torch.nn.CosineEmbeddingLoss()(h[mask], t[mask], ones)
-    assert_close(cosine_loss(h, t, mask), theirs)
-
-
-def test_the_plain_losses_pass_gradcheck_and_end_at_zero():
-    z, y, h, t, labels, mask = case(rows=2, length=3).values()
-    z.requires_grad_()
-    h.requires_grad_()
-    assert gradcheck(lambda z: distillation_loss(z, y, mask), [z])
-    assert gradcheck(lambda z: masked_lm_loss(z, labels), [z])
-    assert gradcheck(lambda h: cosine_loss(h, t, mask), [h])
-    assert gradcheck(lambda z: mse_loss(z, y, mask), [z])
-    # a student that says what its teacher says has nothing to learn
-    assert distillation_loss(y, y, mask).abs() < 1e-12
-    assert cosine_loss(t, 3 * t, mask).abs() < 1e-12
-    assert mse_loss(y, y, mask) == 0
+    return {"h": h, "t": t, "labels": labels, "mask": mask}
 
 
 def parts(c):
@@ -112,36 +60,81 @@ def parts(c):
     return student, teacher, c["labels"][mask]
 
 
+def by_definition(c, objective, student, teacher):
+    """Each loss position by position: distillation, masked LM, cosine, MSE."""
+    soft, masked = objective.temperature, objective.positions == "masked"
+    kl, cosine, mse, ce = [], [], [], []
+    for at in map(tuple, c["mask"].nonzero().tolist()):
+        h, t, label = (c[name][at] for name in ("h", "t", "labels"))
+        z, y = h @ student.weight.T + student.bias, t @ teacher.weight.T + teacher.bias
+        cosine.append(1 - (h * t).sum() / (h.square().sum() * t.square().sum()).sqrt())
+        if label != IGNORE:
+            ce.append(-torch.log(torch.exp(z[label]) / torch.exp(z).sum()))
+        if label != IGNORE or not masked:
+            p, q = (torch.exp(logits / soft) for logits in (y, z))
+            p, q = p / p.sum(), q / q.sum()
+            kl.append(soft**2 * (p * torch.log(p / q)).sum())
+            mse.append((z - y).square().sum())
+    return [torch.stack(values).mean() for values in (kl, ce, cosine, mse)]
+
+
+def weighted(objective, losses):
+    names = ("distillation", "masked_lm", "cosine", "mse")
+    weights = (getattr(objective, name) for name in names)
+    return sum(w * loss for w, loss in zip(weights, losses, strict=True))
+
+
 def triple(student, teacher, labels, objective, *more):
     hidden = student.vectors, teacher.vectors
     return triple_loss(*hidden, student, teacher, labels, objective, *more)
 
 
-def dense(c, objective, student, teacher):
-    """The same sum from whole padded logits."""
-    z = c["h"] @ student.weight.T + student.bias
-    y = c["t"] @ teacher.weight.T + teacher.bias
-    where = c["mask"] if objective.positions == "all" else c["labels"] != IGNORE
-    return (
-        objective.distillation * distillation_loss(z, y, where, objective.temperature)
-        + objective.masked_lm * masked_lm_loss(z, c["labels"])
-        + objective.cosine * cosine_loss(c["h"], c["t"], c["mask"])
-        + objective.mse * mse_loss(z, y, where)
-    )
-
-
 @each
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_the_sparing_way_equals_whole_logits_in_value_and_gradient(objective, dtype):
+def test_in_chunks_equals_the_definitions_in_value_and_gradient(objective, dtype):
     c = case(dtype)
     c["h"].requires_grad_()
     student, teacher, labels = parts(c)
     leaves = [c["h"], student.weight.requires_grad_(), student.bias.requires_grad_()]
-    want = dense(c, objective, student, teacher)
-    found = triple(student, teacher, labels, objective).total
-    near = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
-    assert_close(found, want, **near)
-    assert_close(grad(found, leaves), grad(want, leaves), **near)
+    want = by_definition(c, objective, student, teacher)
+    total, *found = triple(student, teacher, labels, objective)
+    tolerance = TOLERANCE[dtype] * 10 ** (objective.temperature < 1)
+    near = {"rtol": tolerance, "atol": tolerance}
+    o = objective
+    asked = (o.distillation or o.mse, o.masked_lm, o.cosine, o.mse)
+    pairs = zip(want, asked, strict=True)
+    assert_close(found, [loss if ask else 0 * loss for loss, ask in pairs], **near)
+    assert_close(total, weighted(objective, want), **near)
+    gradients = grad(total, leaves), grad(weighted(objective, want), leaves)
+    assert_close(*gradients, **near)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 7.0])
+def test_each_loss_is_the_librarys(dtype, temperature):
+    c = case(dtype)
+    student, teacher, labels = parts(c)
+    objective = Objective(temperature=temperature)
+    found = triple(student, teacher, labels, objective)
+    z, y = (functional.linear(*side) for side in (student, teacher))
+    log_q, log_p = ((logits / temperature).log_softmax(-1) for logits in (z, y))
+    theirs = torch.nn.KLDivLoss(reduction="batchmean")(log_q, log_p.exp())
+    assert_close(found.distillation, theirs * temperature**2)
+    assert_close(found.masked_lm, torch.nn.CrossEntropyLoss()(z, labels))
+    ones = torch.ones(len(labels))
+    pair = student.vectors, teacher.vectors
+    assert_close(found.cosine, torch.nn.CosineEmbeddingLoss()(*pair, ones))
+
+
+def test_who_says_what_the_teacher_says_has_nothing_to_learn():
+    _, teacher, labels = parts(case())
+    objective = Objective(mse=1.0)
+    same = triple(teacher, teacher, labels, objective)
+    assert same.distillation.abs() < 1e-12
+    assert same.mse == 0
+    longer = 3 * teacher.vectors, teacher.vectors
+    found = triple_loss(*longer, teacher, teacher, labels, objective)
+    assert found.cosine.abs() < 1e-12
 
 
 @each
@@ -155,23 +148,14 @@ def test_gradients_pass_gradcheck(objective):
     assert gradcheck(total, inputs)
 
 
-POSITIONS = st.sampled_from(["all", "masked"])
-
-
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 4), st.integers(2, 7), st.integers(0, 6), POSITIONS)
-def test_padding_changes_nothing(rows, length, extra, positions):
+@given(st.integers(1, 4), st.integers(2, 7), st.sampled_from(["all", "masked"]))
+def test_padding_changes_nothing(rows, length, positions):
     objective = Objective(positions=positions, mse=0.2)
     c = case(rows=rows, length=max(length, rows + 1), seed=rows * 100 + length)
+    c["h"][~c["mask"]], c["t"][~c["mask"]] = 9.0, -9.0
     student, teacher, labels = parts(c)
-    fill = {"h": 9.0, "t": -9.0, "labels": IGNORE, "mask": False}
-    wide = {}
-    for name, value in fill.items():
-        columns = (0, 0, 0, extra) if name in "ht" else (0, extra)
-        wide[name] = functional.pad(c[name], columns, value=value)
-    want = dense(c, objective, student, teacher)
-    assert_close(dense(wide, objective, student, teacher), want)
-    assert torch.equal(wide["labels"][wide["mask"]], labels)
+    want = weighted(objective, by_definition(c, objective, student, teacher))
     assert_close(triple(student, teacher, labels, objective).total, want)
 
 

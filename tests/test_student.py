@@ -12,9 +12,7 @@ from safetensors.torch import load_file
 from ship_student import student_weights
 
 from helpers.checkpoints import POCKET, STUDENT
-from helpers.core.errors import WorkbookError
 from helpers.data import passages
-from helpers.distillation import student_log
 from helpers.training.metrics import masked_accuracy
 
 SHEET = (POCKET / "README.md").read_text(encoding="utf8")
@@ -58,7 +56,8 @@ def test_it_fills_gaps_nearly_as_well_as_its_teacher(
 
 
 def test_its_log_reaches_from_the_first_step_to_the_last():
-    lines = student_log.student_log()
+    text = (POCKET / "student_log.jsonl").read_text(encoding="utf8")
+    lines = list(map(json.loads, text.splitlines()))
     steps = [line["step"] for line in lines]
     assert steps == sorted(steps)
     examined = [line for line in lines if "eval_masked_accuracy" in line]
@@ -69,28 +68,9 @@ def test_its_log_reaches_from_the_first_step_to_the_last():
     assert starts[-1]["student_layers"] == [0, 2, 5]
 
 
-def test_a_turn_is_where_the_training_changed_not_where_it_was_lengthened(
-    tmp_path, monkeypatch
-):
-    starts = [
-        {"after_step": 0, "cosine": 50.0, "steps": 1000},
-        {"after_step": 750, "cosine": 100.0, "steps": 1000},
-        {"after_step": 900, "cosine": 100.0, "steps": 2000, "decay_steps": 100},
-        {"after_step": 1500, "cosine": 100.0, "steps": 2000, "clean": 0.4},
-    ]
-    monkeypatch.setattr(student_log, "RUN", tmp_path / "student_run.json")
-    student_log.RUN.write_text(json.dumps({"starts": starts}))
-    assert student_log.student_turns() == [750, 1500]
-    student_log.RUN.write_text("[]")
-    with pytest.raises(
-        WorkbookError, match=r"student_run\.json: expected a JSON object"
-    ):
-        student_log.student_turns()
-
-
 def test_measured_retention_is_what_was_wanted_of_a_student():
     assert stored("masked_words.json")["held_out"]["retention"] >= 0.92
-    assert student_log.student_transfer()["retention"] >= 0.92
+    assert stored("student_transfer.json")["summary"]["retention"] >= 0.92
 
 
 @pytest.mark.parametrize(

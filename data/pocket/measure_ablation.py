@@ -37,13 +37,14 @@ from helpers.data.texts import Masking
 from helpers.distillation.ablation import (
     ARMS,
     FEW_SHOT,
-    LONGER,
     STORED,
     at_seconds,
     at_step,
+    described,
     few_shot,
+    start,
+    steps_of,
 )
-from helpers.distillation.trainer import random_student, student_of
 from helpers.training.metrics import masked_accuracy_of_ids
 
 LAYERS = [0, 2, 5]
@@ -67,23 +68,12 @@ class Bench:
         found = masked_accuracy_of_ids(model, self.tokenizer, self.held_out, seed=1)
         return {"masked_accuracy": found["accuracy"], "loss": found["loss"]}
 
-    def student(self, arm: str, seed: int) -> Any:
-        """A fresh student; its embeddings are the teacher's and frozen, or random and
-        learn.
-        """
-        torch.manual_seed(seed)
-        if ARMS[arm].random_start:
-            return random_student(self.teacher, len(LAYERS), dropout=0.0).to(DEVICE)
-        student = student_of(self.teacher, LAYERS, dropout=0.0).to(DEVICE)
-        student.distilbert.embeddings.requires_grad_(False)
-        return student
-
     def run(self, arm: str, seed: int) -> dict[str, Any]:
         """Train and score one student: its curve, and its transfer after the common
         steps.
         """
-        student = self.student(arm, seed)
-        weights = {**ARMS[arm].weights, "every_layer": 0.0}
+        student = start(self.teacher, arm, LAYERS, seed).to(DEVICE)
+        weights = {**described()[arm], "every_layer": 0.0}
         losses = losses_of(student, self.teacher, LAYERS, weights)
         learned = [p for p in student.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=0.0)
@@ -92,7 +82,7 @@ class Bench:
         )
         curve, seconds = [{"step": 0, "seconds": 0.0, **self.scores(student)}], 0.0
         found: dict[str, Any] = {}
-        last = STEPS if ARMS[arm].taught else round(LONGER * STEPS)
+        last = steps_of(arm, STEPS)
         for step in range(1, last + 1):
             student.train()
             seconds += one_step(
@@ -209,14 +199,16 @@ def table(runs: Path, output: Path) -> None:
     }
     report = {
         "settings": {
-            "steps": STEPS, "layers": LAYERS, "tokens_a_step": TOKENS, "max_length": LENGTH,
-            "learning_rate": RATE, "mlm_probability": HIDE, "held_out_sequences": HELD_OUT,
-            "arms": {name: {**arm.weights, "random_start": arm.random_start}
-                     for name, arm in ARMS.items()},
+            "steps": STEPS, "layers": LAYERS, "tokens_a_step": TOKENS,
+            "max_length": LENGTH, "learning_rate": RATE, "mlm_probability": HIDE,
+            "held_out_sequences": HELD_OUT, "arms": described(),
         },
         "machine": next(iter(found.values()))["machine"],
-        "teacher": {k: teachers[0][k] for k in ("loss", "masked_accuracy")} | {"transfer": scores},
-        "runs": {k: {n: v for n, v in run.items() if n != "machine"} for k, run in found.items()},
+        "teacher": {**teachers[0], "transfer": scores},
+        "runs": {
+            key: {name: value for name, value in run.items() if name != "machine"}
+            for key, run in found.items()
+        },
         "differences": {arm: paired(found, arm) for arm in list(ARMS)[1:]},
     }  # fmt: skip
     write_json(output, report)

@@ -1,6 +1,7 @@
 """What a pocket checkpoint is worth when it is fine-tuned on little data, seed by seed.
 
-    python data/pocket/measure_transfer.py --real ../shared/real --output data/pocket/transfer.json
+    python data/pocket/measure_transfer.py --real ../shared/real \\
+        --output data/pocket/transfer.json
     python data/pocket/measure_transfer.py --real ../shared/real --student \\
         --output data/pocket/student_transfer.json
 

@@ -172,8 +172,8 @@ def main(texts, output, rank, length, repeat, **settings) -> None:
         model.start_from(shipped)
     start = {
         "texts": [Path(text).name for text in texts], "rank": rank, "length": length,
-        "from_shipped": shipped is not None, "repeat": dict(repeat), "pieces": len(sequences),
-        **settings, "machine": machine(),
+        "from_shipped": shipped is not None, "repeat": dict(repeat),
+        "pieces": len(sequences), **settings, "machine": machine(),
     }  # fmt: skip
     run = Run(output, model.to(DEVICE).learned(), start)
     collate = Masking(tokenizer, settings["mlm_probability"], settings["clean"])

@@ -89,9 +89,9 @@ def main(name: str, held_back: bool, epochs: float | None, lr: float | None) -> 
     save_file(learned(model), file)
     entry = {
         "class": type(model).__name__, "layers": layers, "labels": list(task.names),
-        "sha256": sha256(file), "bytes": file.stat().st_size, "rank": rank, "epochs": how.epochs,
-        "learning_rate": how.learning_rate, "seconds": round(seconds), "machine": machine(),
-        task.score: scores[task.score],
+        "sha256": sha256(file), "bytes": file.stat().st_size, "rank": rank,
+        "epochs": how.epochs, "learning_rate": how.learning_rate,
+        "seconds": round(seconds), "machine": machine(), task.score: scores[task.score],
     }  # fmt: skip
     found = ready_made.index() | {name: entry}
     (ready_made.FOLDER / "index.json").write_text(

@@ -161,9 +161,10 @@ def main(texts, output, adapter, layers, length, repeat, segments, **settings) -
     student = student_of(teacher, chosen, dropout=0.0).to(DEVICE).train()
     student.distilbert.embeddings.requires_grad_(False)
     start = {
-        "texts": [Path(text).name for text in texts], "length": length, "repeat": dict(repeat),
-        "sequences": len(sequences), "student_layers": chosen, "temperature": TEMPERATURE,
-        "segments": segments, **settings, "machine": machine(),
+        "texts": [Path(text).name for text in texts], "length": length,
+        "repeat": dict(repeat), "sequences": len(sequences), "student_layers": chosen,
+        "temperature": TEMPERATURE, "segments": segments, **settings,
+        "machine": machine(),
     }  # fmt: skip
     learned = {name: p for name, p in student.named_parameters() if p.requires_grad}
     run = Run(output, learned, start)

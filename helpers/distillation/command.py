@@ -15,7 +15,7 @@ from helpers.core import profiles
 from helpers.core.errors import WorkbookError
 from helpers.core.options import FOLDER, PROFILE, STORED, bar
 from helpers.core.session import quiet_and_offline
-from helpers.distillation import pretraining
+from helpers.distillation.settings import RECIPES, Settings
 
 
 def _layers(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:
@@ -38,8 +38,8 @@ def _settings(command: Callable) -> Callable:
         tuple[int, ...]: {"callback": _layers},
         tuple[tuple[str, int], ...]: {"multiple": True, "type": (str, int)},
     }
-    kinds = get_type_hints(pretraining.Settings)
-    for one in reversed(fields(pretraining.Settings)):
+    kinds = get_type_hints(Settings)
+    for one in reversed(fields(Settings)):
         kind, more = kinds[one.name], dict(one.metadata)
         if get_origin(kind) is Literal:
             more["type"] = click.Choice(get_args(kind))
@@ -64,7 +64,7 @@ def distill(output: Path, profile: str, tensorboard: bool, **given: Any) -> None
     """
     online = profiles.profile(profile).online
     changes = {k: v for k, v in given.items() if v is not None and v != ()}
-    settings = replace(pretraining.RECIPES[profile], **changes)
+    settings = replace(RECIPES[profile], **changes)
     if settings.teacher:
         online = not Path(settings.teacher).is_dir()
     if not (online or settings.hub):
@@ -75,6 +75,8 @@ def distill(output: Path, profile: str, tensorboard: bool, **given: Any) -> None
                 "TensorBoard is not installed: pip install tensorboardX"
             )
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(output / "tensorboard"))
+    from helpers.distillation import pretraining  # reads HF_HUB_OFFLINE
+
     reporters = ["tensorboard"] if tensorboard else ()
     for name, value in pretraining.run(settings, output, reporters).items():
         click.echo(f"{name.removeprefix('eval_')} {value:.4f}")

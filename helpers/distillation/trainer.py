@@ -1,5 +1,4 @@
-"""Distillation: a student that learns from a frozen teacher, as a
-`transformers.Trainer`.
+"""Distillation: a student that learns from a frozen teacher, as a `Trainer`.
 
 Mixed precision, gradient accumulation, checkpoints, resume and several processes are
 the library's. What is ours: the objective, a forward pass that leaves padding out, and
@@ -27,8 +26,9 @@ from transformers import (
 
 from helpers.checkpoints import distilbert_config
 from helpers.checkpoints.convert import bert_to_distilbert, choose_layers, count_layers
+from helpers.core.cache import write_text
 from helpers.core.errors import WorkbookError
-from helpers.data.texts import LengthGrouped, Sequences
+from helpers.data.texts import LengthGrouped
 from helpers.distillation.objective import (
     IGNORE,
     Counts,
@@ -37,20 +37,17 @@ from helpers.distillation.objective import (
     triple_loss,
 )
 
-GROUPS = 4  # a batch goes through the encoder in so many parts, each cut at its own longest row
+GROUPS = 4  # parts of a batch in the encoder, each cut at its own longest row
+PARTS = ("distillation_loss", "masked_lm_loss", "cosine_loss", "mse_loss")
 
 
 def as_distilbert(model: PreTrainedModel) -> DistilBertForMaskedLM:
-    """A `BertForMaskedLM` re-laid as DistilBERT without loss; a DistilBERT as it is.
-
-    Raises `WorkbookError` on any other model.
-    """
-    if model.config.model_type == "distilbert":
+    """A `BertForMaskedLM` re-laid as DistilBERT without loss; a DistilBERT as it is."""
+    kind = model.config.model_type
+    if kind == "distilbert":
         return model
-    if model.config.model_type != "bert":
-        raise WorkbookError(
-            f"a teacher must be a BERT or DistilBERT, not {model.config.model_type}"
-        )
+    if kind != "bert":
+        raise WorkbookError(f"a teacher must be a BERT or DistilBERT, not {kind}")
     state = bert_to_distilbert(model.state_dict())
     other = DistilBertForMaskedLM(distilbert_config(model.config, count_layers(state)))
     other.load_state_dict(state)
@@ -58,59 +55,41 @@ def as_distilbert(model: PreTrainedModel) -> DistilBertForMaskedLM:
 
 
 class Lesson(NamedTuple):
-    """What the teacher says about a batch's N valid tokens, and how the student is
-    marked.
-    """
+    """What the teacher says about a batch's N valid tokens, and what it counts for."""
 
-    hidden_states: (
-        torch.Tensor | None
-    )  # (N, D), the last layer's; None if no loss looks at it
+    hidden_states: torch.Tensor | None  # (N, D), the last; None if no loss looks at it
     projection: Projection | None  # None if no loss looks at the teacher's logits
     objective: Objective
     counts: Counts
 
 
 class Student(DistilBertForMaskedLM):
-    """A DistilBERT that can be given a lesson; without one it is the library's own
-    class.
-    """
+    """A DistilBERT that can be given a `lesson`: then it returns `Losses`."""
 
     def forward(
-        self, input_ids=None, attention_mask=None, labels=None, lesson=None, **keywords
+        self, input_ids=None, attention_mask=None, labels=None, lesson=None, **more
     ):
-        """With a `lesson`: `Losses`. Arguments (B, S) as for
-        `DistilBertForMaskedLM`.
-        """
+        """Arguments (B, S) as for `DistilBertForMaskedLM`."""
         if lesson is None:
-            return super().forward(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                labels=labels,
-                **keywords,
-            )
+            more |= {"attention_mask": attention_mask, "labels": labels}
+            return super().forward(input_ids=input_ids, **more)
         hidden, labels = valid_hidden_states(
             self.distilbert, input_ids, attention_mask, labels
         )
-        return triple_loss(
-            hidden, lesson.hidden_states, projection(self, hidden), lesson.projection, labels,
-            lesson.objective, lesson.counts,
-        )  # fmt: skip
+        taught, theirs, objective, counts = lesson
+        mine = projection(self, hidden)
+        return triple_loss(hidden, taught, mine, theirs, labels, objective, counts)
 
 
 def student_of(
     teacher: DistilBertForMaskedLM, layers: Sequence[int], dropout: float = 0.1
 ) -> Student:
-    """A student that starts from some of the teacher's layers, its embeddings and its
-    head.
-
-    Raises `WorkbookError` when the teacher has no such layer.
-    """
+    """A student that starts from these layers of the teacher, embeddings and head."""
     try:
         state = choose_layers(teacher.state_dict(), layers)
     except ValueError as error:
         raise WorkbookError(str(error)) from None
-    config = _smaller(teacher, len(layers), dropout)
-    student = Student(config)
+    student = random_student(teacher, len(layers), dropout)
     student.load_state_dict(state)
     student.tie_weights()
     return student
@@ -120,16 +99,9 @@ def random_student(
     teacher: DistilBertForMaskedLM, n_layers: int, dropout: float = 0.1
 ) -> Student:
     """A student of the same sizes that starts from nothing; seed torch beforehand."""
-    return Student(_smaller(teacher, n_layers, dropout))
-
-
-def _smaller(teacher: DistilBertForMaskedLM, n_layers: int, dropout: float) -> Any:
-    values = teacher.config.to_dict() | {
-        "n_layers": n_layers,
-        "dropout": dropout,
-        "attention_dropout": dropout,
-    }
-    return type(teacher.config).from_dict(values)
+    changes = {"n_layers": n_layers, "dropout": dropout, "attention_dropout": dropout}
+    config = teacher.config
+    return Student(type(config).from_dict(config.to_dict() | changes))
 
 
 def valid_hidden_states(
@@ -139,8 +111,7 @@ def valid_hidden_states(
     labels: torch.Tensor | None = None,
     groups: int = GROUPS,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Last hidden states of the tokens that are not padding, (N, D), and their labels
-    (N,).
+    """Last hidden states (N, D) and labels (N,) of the tokens that are not padding.
 
     The rows (B, S), padded on the right, go through the encoder in `groups` parts,
     shortest first, each cut at its own longest row: most of the padding is never
@@ -152,18 +123,15 @@ def valid_hidden_states(
     for rows in lengths.argsort(stable=True).chunk(min(groups, len(lengths))):
         mask = attention_mask[rows, : int(lengths[rows].max())]
         ids, real = input_ids[rows, : mask.shape[1]], mask.bool()
-        hidden.append(
-            encoder(input_ids=ids, attention_mask=mask).last_hidden_state[real]
-        )
+        said = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden.append(said[real])
         if labels is not None:
             wanted.append(labels[rows, : mask.shape[1]][real])
     return torch.cat(hidden), torch.cat(wanted) if wanted else None
 
 
 def projection(model: DistilBertForMaskedLM, hidden: torch.Tensor) -> Projection:
-    """The head's transform applied to hidden states (N, D), and the matrix that would
-    follow.
-    """
+    """What the head makes of hidden states (N, D), up to its last product."""
     vectors = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
     return Projection(vectors, model.vocab_projector.weight, model.vocab_projector.bias)
 
@@ -187,28 +155,18 @@ class DistillationTrainer(Trainer):
         super().__init__(*arguments, **keywords)
         self.objective, self.examine = objective, examine
         self.teacher = teacher.to(self.args.device).eval().requires_grad_(False)
-        if self.args.bf16:
-            self.teacher.to(
-                torch.bfloat16
-            )  # spares autocast a cast of every weight in every step
-        self.loss_is_scaled_for_ga = (
-            True  # divided by the counts of the whole step, below
-        )
+        if self.args.bf16:  # spares autocast a cast of every weight in every step
+            self.teacher.to(torch.bfloat16)
+        self.loss_is_scaled_for_ga = True  # by the counts of the whole step, below
         self.parts: list[torch.Tensor] = []
         self.add_callback(_Epochs(self.train_dataset))
-        self.add_callback(_LastLook())
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        sequences = train_dataset if train_dataset is not None else self.train_dataset
-        if self.args.train_sampling_strategy == "group_by_length":
-            step = self.args.train_batch_size * self.args.gradient_accumulation_steps
-            return LengthGrouped(sequences, step * self.args.world_size)
-        return super()._get_train_sampler(train_dataset)
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGrouped(self.train_dataset, step * self.args.world_size)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """Adds to the batches of one step what its means divide by: tokens, hidden
-        tokens.
-        """
+        """Adds to one step's batches what its means divide by."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         counts = torch.zeros(2, device=device)
         for batch in batches:
@@ -229,25 +187,22 @@ class DistillationTrainer(Trainer):
 
     @torch.no_grad()
     def lesson(self, inputs: dict[str, torch.Tensor], counts: Counts) -> Lesson:
-        """What the teacher has to say about a batch, as far as any loss asks for it."""
-        looks_at_logits = self.objective.distillation or self.objective.mse
-        if not (looks_at_logits or self.objective.cosine):
-            return Lesson(None, None, self.objective, counts)
-        hidden, _ = valid_hidden_states(
-            self.teacher.distilbert, inputs["input_ids"], inputs["attention_mask"]
-        )
-        taught = projection(self.teacher, hidden) if looks_at_logits else None
+        """What the teacher says about a batch, as far as any loss asks for it."""
+        hidden, taught = None, None
+        if self.objective.needs_teacher:
+            hidden, _ = valid_hidden_states(
+                self.teacher.distilbert, inputs["input_ids"], inputs["attention_mask"]
+            )
+        if self.objective.compares_logits:
+            taught = projection(self.teacher, hidden)
         return Lesson(hidden, taught, self.objective, counts)
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
-        """Adds the four losses apart, each the mean over the steps since the last
-        line.
-        """
+        """Adds the losses apart, means over the steps since the last line."""
         if self.parts and "loss" in logs:
             steps = len(self.parts) / self.args.gradient_accumulation_steps
             sums = self.accelerator.reduce(torch.stack(self.parts).sum(0), "sum")
-            names = ("distillation_loss", "masked_lm_loss", "cosine_loss", "mse_loss")
-            logs |= dict(zip(names, (sums / steps).tolist(), strict=True))
+            logs |= dict(zip(PARTS, (sums / steps).tolist(), strict=True))
             self.parts.clear()
         super().log(logs, *arguments, **keywords)
 
@@ -265,19 +220,16 @@ class DistillationTrainer(Trainer):
 
 
 class _Epochs(TrainerCallback):
-    """Tells the sequences which epoch it is: order and masks are drawn from it."""
+    """Tells the sequences which epoch it is: order and masks are drawn from it.
 
-    def __init__(self, sequences: Sequences):
+    After the last step it asks for a look at the student, whatever the interval.
+    """
+
+    def __init__(self, sequences: Any):
         self.sequences = sequences
 
     def on_epoch_begin(self, args, state, control, **keywords):
         self.sequences.epoch = int((state.epoch or 0) + 1e-9)
-
-
-class _LastLook(TrainerCallback):
-    """Examines the student after the last step, whatever the interval between two
-    looks.
-    """
 
     def on_step_end(self, args, state, control, **keywords):
         if state.global_step >= state.max_steps and args.eval_strategy != "no":
@@ -285,40 +237,33 @@ class _LastLook(TrainerCallback):
 
 
 class JsonLines(TrainerCallback):
-    """Writes every log line of a run to a file, one JSON object a line, with step and
-    seconds.
+    """Writes every log line of a run to a file as JSON, with step and seconds.
 
-    After a resume the lines past the checkpoint are dropped: those steps are taken
+    Lines past the checkpoint that a run goes on from are dropped: those steps are taken
     again.
     """
 
     def __init__(self, path: Path):
-        self.path, self.before, self.began = path, 0.0, time.perf_counter()
+        self.path, self.began = path, 0.0
 
     def on_train_begin(self, args, state, control, **keywords):
-        lines = (
-            self.path.read_text(encoding="utf8").splitlines()
-            if self.path.exists()
-            else []
-        )
-        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
+        text = self.path.read_text(encoding="utf8") if self.path.exists() else ""
+        lines = map(json.loads, text.splitlines())
+        kept = [line for line in lines if line["step"] <= state.global_step]
         if state.is_world_process_zero:
-            self.path.write_text("".join(line + "\n" for line in kept), encoding="utf8")
-        self.before = json.loads(kept[-1])["seconds"] if kept else 0.0
-        self.began = time.perf_counter()
+            write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        self.began = time.perf_counter() - (kept[-1]["seconds"] if kept else 0.0)
 
     def on_log(self, args, state, control, logs=None, **keywords):
-        if not state.is_world_process_zero:
-            return
-        seconds = round(self.before + time.perf_counter() - self.began, 1)
+        seconds = round(time.perf_counter() - self.began, 1)
         line = {"step": state.global_step, "seconds": seconds, **(logs or {})}
-        with self.path.open("a", encoding="utf8") as file:
-            file.write(json.dumps(line) + "\n")
+        if state.is_world_process_zero:
+            with self.path.open("a", encoding="utf8") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 def training_arguments(output: Path, profile: str, **changes: Any) -> TrainingArguments:
-    """The settings of a run: the original's in `full`, gentler ones on two cores
-    otherwise.
+    """The original's settings in `full`, gentler ones on two cores otherwise.
 
     `changes` replace any field of `TrainingArguments`.
     """
@@ -333,15 +278,13 @@ def training_arguments(output: Path, profile: str, **changes: Any) -> TrainingAr
         "lr_scheduler_type": "linear",
         "warmup_steps": 0.05,
         "num_train_epochs": 3,
-        "per_device_train_batch_size": 5,
-        "gradient_accumulation_steps": 50,
-        "train_sampling_strategy": "group_by_length",
+        "per_device_train_batch_size": 5 if profile == "full" else 16,
+        "gradient_accumulation_steps": 50 if profile == "full" else 1,
         "remove_unused_columns": False,
         "dataloader_drop_last": True,
         "save_total_limit": 2,
+        "use_cpu": not torch.cuda.is_available(),
         "report_to": [],
         "seed": 0,
     }
-    if profile != "full":
-        values |= {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 1}
     return TrainingArguments(**(values | changes))

@@ -71,3 +71,35 @@ def guess_bars(axes, guesses, colour: str = BLUE) -> None:
     axes.set(xlim=(0, 1.4 * max(0.1, *percent)), xlabel="probability (%)")
     axes.invert_yaxis()
     axes.grid(visible=False)
+
+
+def named_bars(ax, rows, colours, said="{:.1%}", runs=None, errors=None) -> None:
+    """Horizontal bars of {name: value}, the first on top, each with its number.
+
+    `said` formats a number. `runs`, {name: values}, are drawn as dots; `errors`, one a
+    bar, as a thin line to either side of its end.
+    """
+    places, values = range(len(rows)), list(rows.values())
+    ax.barh(places, values, height=0.65, color=colours, xerr=errors, ecolor="#333333")
+    for at, (name, value) in enumerate(rows.items()):
+        dots = runs[name] if runs else []
+        ax.plot(dots, [at] * len(dots), "o", color="#333333", ms=4, alpha=0.6)
+        end = (max([value, *dots]) + (errors[at] if errors else 0), at)
+        behind = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        ax.annotate(said.format(value), end, fontsize=10, **behind)
+    ax.set_yticks(places, [drawable(name) for name in rows], parse_math=False)
+    ax.set(xlim=(0, 1.25 * ax.dataLim.x1), ylim=(len(rows) - 0.4, -0.6))
+    ax.grid(visible=False)
+
+
+def percent_axis(axis, decimals: int = 0) -> None:
+    """Shares in [0, 1] along `axis`, an x or y axis, written as percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(xmax=1, decimals=decimals))
+
+
+def legend_below(fig, ax=None, ncols: int = 3) -> None:
+    """One legend for all panels, below them: what `ax`, or else any panel, labels."""
+    handles = ax.get_legend_handles_labels() if ax else ()
+    fig.legend(*handles, loc="outside lower center", ncols=ncols)
