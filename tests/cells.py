@@ -1,22 +1,24 @@
-"""Functions that stand in a notebook's cells, to be tried without the notebook."""
+"""What a notebook's cells define, to be tried without the notebook."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 
-def function(notebook: Path, name: str, **around: Any) -> Callable:
-    """The function `name` of a notebook; `around` are the names that it finds there."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    for cell in cells:
-        if cell.cell_type == "code" and f"def {name}(" in cell.source:
-            body = ast.parse(cell.source).body
-            (node,) = [part for part in body if getattr(part, "name", "") == name]
-            exec(compile(ast.Module([node], []), notebook.name, "exec"), around)
-            return around[name]
+def defined(notebook: Path, name: str, **around: Any) -> Any:
+    """The function or constant `name` of a notebook's cells.
+
+    `around` are the names that it finds there.
+    """
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code" and name in cell.source:
+            for node in ast.parse(cell.source).body:
+                targets = [ast.unparse(part) for part in getattr(node, "targets", [])]
+                if name in (getattr(node, "name", ""), *targets):
+                    exec(compile(ast.Module([node], []), notebook.name, "exec"), around)
+                    return around[name]
     raise AssertionError(f"{notebook.name} defines no {name}")
