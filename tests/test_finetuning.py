@@ -1,6 +1,4 @@
-"""Fine-tuning of each head: what the model is given, what is scored, what a run leaves
-behind.
-"""
+"""Fine-tuning of each head: what it is given, what is scored, what a run leaves."""
 
 import json
 from dataclasses import replace

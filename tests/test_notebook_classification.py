@@ -1,6 +1,4 @@
-"""What is special to `05_sequence_classification`: its numbers, its pictures, its
-recipe.
-"""
+"""What is special to `05_sequence_classification`: numbers, pictures, recipe."""
 
 from __future__ import annotations
 

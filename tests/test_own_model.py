@@ -34,9 +34,7 @@ def few(name, count):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """One model a head, each of one short epoch: {head: (folder, sets, what was
-    said)}.
-    """
+    """One model a head, of one short epoch: {head: (folder, sets, what was said)}."""
     found, small = {}, tiny.checkpoint(tmp_path_factory.mktemp("tiny"))
     for head, (name, count, _) in HEADS.items():
         sets, said = few(name, count), []
@@ -178,6 +176,21 @@ def test_a_file_that_cannot_be_labelled_is_one_line_and_leaves_nothing(
     assert done.returncode == 1
     assert said in done.stderr.strip().splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("bom.csv", "\ufefftext,n\nfine,1\n", "utf-8"),
+        ("excel.csv", "sep=;\ntext;n\nfine;1\n", "utf-8"),
+        ("tabs.tsv", "text\tn\nfine\t1\n", "utf-8"),
+        ("latin.csv", "text;n\nfine;1\n", "cp1252"),
+    ],
+)
+def test_the_tables_that_people_have_are_read(tmp_path, name, text, encoding):
+    (tmp_path / name).write_text(text, encoding=encoding)
+    told = "" if encoding == "utf-8" else encoding
+    assert list(stream.rows(tmp_path / name, told)) == [{"text": "fine", "n": "1"}]
 
 
 def test_a_large_file_is_read_a_few_rows_at_a_time(tmp_path):

@@ -1,6 +1,4 @@
-"""Exercises of `05_sequence_classification`: the right answers and the likely
-mistakes.
-"""
+"""Exercises of `05_sequence_classification`: right answers and likely mistakes."""
 
 from __future__ import annotations
 

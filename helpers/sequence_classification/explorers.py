@@ -1,6 +1,4 @@
-"""The explorer of `05_sequence_classification`: your own text before every fine-tuned
-head.
-"""
+"""The explorer of `05_sequence_classification`: your own text, every head."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ def page(answers: Callable[[str], Answers], text: str) -> str:
 
 
 def text_explorer(answers: Callable[[str], Answers], text: str) -> VBox:
-    """A box for the text, and what each head says of it. Children: the box, the
-    picture.
-    """
+    """A box for the text and what each head says of it, its two children."""
     from ipywidgets import Textarea, VBox
 
     box = Textarea(

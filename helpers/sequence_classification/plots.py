@@ -1,6 +1,4 @@
-"""Pictures of `05_sequence_classification`: scores, errors, confidence, and the table
-of heads.
-"""
+"""Pictures of `05_sequence_classification`: scores, errors, confidence, all heads."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ _LOOKS = ((GREY, "^"), (ORANGE, "o"), (BLUE, "s"), (GREEN, "D"))
 
 
 def compared(results: Mapping[str, float], stored: Row, label: str) -> Figure:
-    """Bars of `results` {name: share in [0, 1]}, then the stored means with a dot a
-    seed.
-    """
+    """Bars of shares in [0, 1], then the stored means with a dot a seed."""
     rows = [(name, value, []) for name, value in results.items()]
     for kind, (name, _, _) in _KINDS.items():
         rows.append((f"the {name}, stored", stored[kind]["mean"], stored[kind]["runs"]))
@@ -154,9 +150,7 @@ def stars(guesses: Sequence[float], labels: Sequence[float]) -> Figure:
 
 
 def pairs(cosines: Sequence[float], scores: Sequence[float]) -> Figure:
-    """The cosine of two sentences' vectors against the score that people gave the
-    pair.
-    """
+    """The cosine of two sentences' vectors against the score that people gave."""
     fig, ax = figure(6.4, 3.6)
     ax.plot(scores, cosines, "o", color=BLUE, alpha=0.55, ms=5)
     ax.set(xlabel="how alike, as people say", ylabel="cosine, untrained towers")
@@ -164,9 +158,7 @@ def pairs(cosines: Sequence[float], scores: Sequence[float]) -> Figure:
 
 
 def all_heads(rows: Mapping[str, Row]) -> Figure:
-    """Every task: a dot a seed for teacher and student, a cross for the bag of
-    words.
-    """
+    """Every task: teacher and student, a dot a seed; the bag of words, a cross."""
     fig, ax = figure(8, 1.2 + 0.5 * len(rows))
     for (kind, (name, colour, mark)), aside in zip(
         _KINDS.items(), (0.14, -0.14), strict=True
@@ -190,9 +182,7 @@ def all_heads(rows: Mapping[str, Row]) -> Figure:
 
 
 def table(rows: Mapping[str, Row]) -> HTML:
-    """The stored table as HTML: for each task the three scores, what is kept, and
-    seconds.
-    """
+    """For each task the three stored scores, what is kept, and seconds, as HTML."""
     import pandas as pd
     from IPython.display import HTML
 

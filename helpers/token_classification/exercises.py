@@ -82,9 +82,7 @@ def _entities(
     strict: bool = False,
     past: int = 0,
 ) -> Entities:
-    """Entities (kind, first, last) of BIO tags; the keywords turn right steps into
-    mistakes.
-    """
+    """Entities (kind, first, last) of BIO tags; the keywords make mistakes."""
     found: Entities = []
     open_one: tuple[str, int] | None = None
     for at, tag in enumerate([*tags, "O"]):

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def page(read: Read, name: str, text: str, kinds: Sequence[str]) -> str:
-    """What stands below the controls, as HTML: the text with its entities, or one
-    friendly line. `kinds` fixes which kind has which tint.
-    """
+    """The text with its entities, as HTML; `kinds` says which kind has which tint."""
     if not text.strip():
         return "<p>Type a sentence above.</p>"
     found, unread = read(name, text)

@@ -1,6 +1,4 @@
-"""Pictures of `06_token_classification`: labels of pieces, entities in the text,
-errors, scores.
-"""
+"""Pictures of `06_token_classification`: labels, entities in texts, errors, scores."""
 
 from __future__ import annotations
 
@@ -228,9 +226,7 @@ def by_kind(rows: Mapping[str, Mapping[str, tuple[float, float, int]]]) -> Figur
 
 
 def two_scores(rows: Mapping[str, tuple[float, float]]) -> Figure:
-    """Accuracy of the words beside entity F1, both in [0, 1], a pair of bars for each
-    model.
-    """
+    """Accuracy of the words beside entity F1, in [0, 1]: two bars for each model."""
     fig, ax = figure(8, 1.3 + 0.55 * len(rows))
     looks = (("accuracy of words", SKY, -0.19), ("F1 of entities", BLUE, 0.19))
     for part, (name, colour, shift) in enumerate(looks):
@@ -273,9 +269,7 @@ def seeds(
 
 
 def costs(rows: Mapping[str, tuple[float, float, float]]) -> Figure:
-    """Three panels: entity F1 in [0, 1], seconds of fine-tuning, millions of
-    parameters.
-    """
+    """Entity F1 in [0, 1], seconds of fine-tuning, millions of parameters."""
     fig, axes = figure(9, 2.6, ncols=3)
     colours = [_COLOURS.get(model, GREY) for model in rows]
     titles = ("entity F1 (%)", "fine-tuning (seconds)", "parameters (millions)")

@@ -45,9 +45,7 @@ def numbers(task: tasks.Task, split: str) -> np.ndarray | None:
 
 
 def evidence_of(name: str, split: str = "test") -> np.ndarray:
-    """What each test row adds to the plain model's score, as `evidence.of_numbers`
-    gives it.
-    """
+    """`evidence.of_numbers`: what each row adds to the plain model's score."""
     task = tasks.task(name)
     sets = tasks.sample(task)
     train, test = (sets[part].to_dict() for part in ("train", split))
@@ -120,9 +118,7 @@ def _likeness(train: dict, test: dict) -> Any:
 
 
 def _entities(train: dict, test: dict, names: Sequence[str]) -> tuple[Any, Any]:
-    """What one sees through a window of three words, capitals included, and what is
-    right.
-    """
+    """What a window of three words finds, capitals included; what is right."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     from helpers.training.entities import window_tags
@@ -204,9 +200,7 @@ def _crossed(model: Any, x: Any, labels: Sequence) -> float:
 
 
 def _endings_only() -> float:
-    """In folds that keep a group together: its rows, d012-1 to d012-4, share
-    phrases.
-    """
+    """In folds that keep a group (d012-1 to d012-4) together: it shares phrases."""
     from sklearn.model_selection import GroupKFold
 
     rows = _both("endings")
@@ -228,9 +222,7 @@ def _choices_only(train: Rows, test: Rows) -> list[bool]:
 
 
 def _lengths() -> dict[str, dict[str, float]]:
-    """Accuracy from numbers of words and characters alone, against the largest class's
-    share.
-    """
+    """Accuracy from lengths alone, in words and characters; the largest class."""
     reviews, pairs, questions = map(_both, ("reviews", "pairs", "questions"))
     texts = [[row["text"]] for row in reviews]
     sides = [[row["text"], row["text_pair"]] for row in pairs]

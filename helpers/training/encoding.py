@@ -81,9 +81,7 @@ def encode(
 
 
 def _several(batch: dict[str, list], read: Callable, towers: bool) -> dict[str, list]:
-    """Inputs of rows of several sequences: towers read each text alone, a choice stands
-    behind its context.
-    """
+    """Inputs of rows of several texts: read alone by towers, else behind the first."""
     firsts = batch["context" if "choices" in batch else "text"]
     others = batch.get("choices") or [[text] for text in batch["text_pair"]]
     each, flat = len(others[0]), list(chain(*others))

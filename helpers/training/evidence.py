@@ -65,9 +65,7 @@ def _entities(
 
 
 def score(task: Task, evidence: np.ndarray, right: np.ndarray | None = None) -> float:
-    """The task's score of the rows that `evidence` is of; `right` are the numbers to be
-    told.
-    """
+    """The task's score of these rows; `right` are the numbers to be told."""
     if task.head in ("multilabel", "tokens"):
         found, guessed, true = evidence.sum(0)
         return float(2 * found / max(guessed + true, 1))

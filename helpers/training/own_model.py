@@ -1,6 +1,4 @@
-"""`workbook fine-tune`: a head trained on your own rows, the best epoch kept, ready to
-be used.
-"""
+"""`workbook fine-tune`: a head trained on your own rows, the best epoch kept."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ LONG = 20 * 60  # seconds: a training beyond this is foretold with what would fi
 
 
 def recipe_for(head: str, profile: str, epochs: float = 0, rate: float = 0) -> Recipe:
-    """The usual recipe of the head; `epochs` and `rate` (learning rate) replace its
-    own.
-    """
+    """The usual recipe of the head; `epochs` and `rate` replace its own."""
     score, like = HEADS[head]
     found = finetuning.recipe(Task(like, head, "", "", score, ""), profile)
     return replace(

@@ -129,9 +129,7 @@ def chunks(every: Iterator[Row], size: int) -> Iterator[list[Row]]:
 
 
 class Writer:
-    """Rows with their answers to a CSV or JSONL file, which is there whole or not at
-    all.
-    """
+    """Rows with their answers to a CSV or JSONL file: there whole, or not at all."""
 
     def __init__(self, path: Path) -> None:
         if path.suffix not in (".csv", ".jsonl"):
