@@ -9,14 +9,9 @@ from helpers.training.benchmark import paired, peak_memory, peak_memory_apart, r
 
 
 def test_the_sides_take_turns_after_a_warm_up():
-    calls = []
-    turns = []
-    paired(
-        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")},
-        repeats=3,
-        warm=1,
-        progress=lambda: turns.append(len(calls)),
-    )
+    calls, turns = [], []
+    sides = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
+    paired(sides, repeats=3, warm=1, progress=lambda: turns.append(len(calls)))
     assert "".join(calls) == "ab" * 4
     assert turns == [2, 4, 6, 8]
 
@@ -47,9 +42,7 @@ def hold(megabytes):
         block = bytearray(megabytes * 1_000_000)
         for i in range(0, len(block), 4096):
             block[i] = 1
-        time.sleep(
-            0.5
-        )  # long enough to be seen on a machine that is busy with something else
+        time.sleep(0.5)  # long enough to be seen on a machine that is busy
 
     return work
 
@@ -63,10 +56,10 @@ def test_memory_measured_apart_does_not_depend_on_what_was_held_before():
 def test_memory_that_was_freed_is_seen_again_by_the_next_measurement(python):
     code = """
 import torch
-from helpers import benchmark
+from helpers.training import benchmark
 
 def use():
-    return [torch.ones(2**14) for _ in range(640)]  # 40 MiB in pieces too small for mmap
+    return [torch.ones(2**14) for _ in range(640)]  # 40 MiB, too small for mmap
 
 use()
 print(benchmark.peak_memory(use))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.data import tasks
-from helpers.training import baselines, evidence
+from helpers.training import evidence
 
 TOPIC, ASPECTS, STARS, ENTITIES = map(
     tasks.task, ("topic", "aspects", "stars", "entities")
@@ -77,11 +77,3 @@ def test_seeds_widen_it_and_equal_rows_narrow_a_difference():
         evidence.draws(TOPIC, seeds, None).std()
         > evidence.draws(TOPIC, [one], None).std()
     )
-
-
-@pytest.mark.parametrize("name", tasks.TASKS)
-def test_every_plain_model_has_evidence_for_every_test_row(name):
-    task = tasks.task(name)
-    for split, rows in tasks.sample(task).items():
-        if split != "train":
-            assert len(baselines.evidence_of(name, split)) == len(rows)

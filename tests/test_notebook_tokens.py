@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import json
+import re
+from types import SimpleNamespace
 
+import cells
 import pytest
+import tiny
 import torch
 from conftest import ROOT
 from pictures import axes, heights, widths, xs, ys
-from seqeval.metrics import classification_report, f1_score
+from seqeval.metrics import f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 from transformers import DistilBertConfig, DistilBertForTokenClassification
 
@@ -17,7 +22,7 @@ from helpers import data
 from helpers.checkpoints import base_tokenizer, distilbert
 from helpers.token_classification import exercises as check
 from helpers.token_classification import plots
-from helpers.token_classification.explorers import EntityReader, entity_explorer
+from helpers.token_classification.explorers import entity_explorer
 from helpers.training import entities, head_results
 from helpers.training.spans import align_labels, insides
 
@@ -25,6 +30,7 @@ NOTEBOOK = ROOT / "notebooks" / "06_token_classification.ipynb"
 PLACE, DATE = ["B-place", "I-place"], ["B-date", "I-date"]
 RIGHT = ["O", *PLACE, "O", "B-person", "O", *DATE, "O", "B-place"]
 GUESSED = ["B-date", *PLACE, "O", "B-place", "O", "O", "B-date", "O", "O"]
+KINDS = ["person", "place", "organisation", "date"]
 TRAIN, TEST = (list(data.rows("entities", split)) for split in data.SPLITS)
 
 
@@ -60,6 +66,9 @@ def test_recorded_verdicts_are_all_entities(recorded):
         assert 0.5 < row["right"] / true < 1
         seen = recorded["recall_of_seen_and_new"][name]
         assert seen["seen in training"] > seen["new"]
+    pairs = [p for r in TEST for p in zip(r["tokens"], r["tags"], strict=True)]
+    capitals = sum(tag != "O" and word[:1].isupper() for word, tag in pairs)
+    assert sum(size for _, size in recorded["doubles"].values()) == capitals
 
 
 def test_recorded_decoding_and_silent_failures(recorded):
@@ -78,16 +87,17 @@ def test_recorded_decoding_and_silent_failures(recorded):
     assert recorded["truncated"]["128"] == pytest.approx([live, live], abs=1e-9)
 
 
-def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
+def test_the_recipe_runs_alone_offline(recipe, tmp_path, monkeypatch, capsys):
     file, out, blocks = tmp_path / "my sentences.conll", tmp_path / "tagger", []
     for row in TRAIN[:72]:
         words = zip(row["tokens"], row["tags"], strict=True)
         blocks.append("\n".join(map("\t".join, words)))
     file.write_text("\n\n".join(blocks) + "\n", encoding="utf8")
-    names = {"CHECKPOINT": str(distilbert()), "DATA": str(file), "OUT": str(out)}
-    done = python(recipe, HF_HUB_OFFLINE="1", **names)
-    assert done.returncode == 0, done.stderr
-    score, found = done.stdout.splitlines()[-2:]
+    for name, value in {"CHECKPOINT": distilbert(), "DATA": file, "OUT": out}.items():
+        monkeypatch.setenv(name, str(value))
+    assert "helpers" not in recipe
+    exec(recipe, {})
+    score, found = capsys.readouterr().out.splitlines()[-2:]
     assert 0 < float(score.removeprefix("F1 ")) <= 1, score
     assert "'entity_group'" in found
     config = json.loads((out / "config.json").read_text())
@@ -96,8 +106,10 @@ def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
 
 
 def test_the_recipe_and_the_exercises_are_the_helpers_and_seqevals(recipe, tokenizer):
-    lines = map(str.strip, recipe.splitlines())
-    line = next(line for line in lines if line.startswith("tags = "))
+    loops = [node for node in ast.parse(recipe).body if isinstance(node, ast.For)]
+    line = next(
+        text for text in map(ast.unparse, loops[0].body) if text.startswith("tags = ")
+    )
     names = list(data.TAGS)
     for row in TEST[:30]:
         ids = tokenizer(row["tokens"], is_split_into_words=True).word_ids()
@@ -117,16 +129,18 @@ def test_the_recipe_and_the_exercises_are_the_helpers_and_seqevals(recipe, token
 # Errors
 
 
+JUDGE = cells.defined(NOTEBOOK, "judge", get_entities=get_entities)
+
+
 def test_every_case_has_its_verdict():
-    verdicts = [case.verdict for case in plots.compare(RIGHT, GUESSED)]
+    verdicts = [verdict for verdict, _, _ in JUDGE(RIGHT, GUESSED)]
     assert verdicts == ["right", "wrong kind", "wrong boundary", "missed", "invented"]
-    assert plots.counted([RIGHT], [GUESSED]) == dict.fromkeys(verdicts, 1)
-    assert plots.counted([RIGHT], [RIGHT])["right"] == 4
+    assert verdicts == sorted(plots.VERDICTS, key=verdicts.index)
+    assert [verdict for verdict, _, _ in JUDGE(RIGHT, RIGHT)] == ["right"] * 4
     # one guess over two entities is a wrong boundary twice
-    right, guessed = ["B-person", "B-person", "O"], ["B-person", "I-person", "O"]
-    cases = plots.compare(right, guessed)
-    assert [case.verdict for case in cases] == ["wrong boundary"] * 2
-    page = plots.judged([("", ["Ada", "Bo", "sang"], right, guessed)]).data
+    cases = JUDGE(["B-person", "B-person", "O"], ["B-person", "I-person", "O"])
+    assert [verdict for verdict, _, _ in cases] == ["wrong boundary"] * 2
+    page = plots.judged([("", ["Ada", "Bo", "sang"], cases)]).data
     body = page.split("true entity</p>")[1]
     assert body.count("Ada Bo") == 2  # once in each caption; in the text, underlined
     assert "<u>Ada</u> <u>Bo</u>" in body
@@ -134,7 +148,7 @@ def test_every_case_has_its_verdict():
 
 def test_judged_text_is_whole_escaped_and_readable_without_colour():
     words = ["<b>", "Saint", "Ives", "met", "Ada", "on", "the", "first", "in", "Bath"]
-    page = plots.judged([("0.1 nats", words, RIGHT, GUESSED)]).data
+    page = plots.judged([("0.1 nats", words, JUDGE(RIGHT, GUESSED))]).data
     body = page.split("true entity</p>")[1]
     assert "&lt;b&gt;" in body
     assert "<b><b>" not in body
@@ -162,13 +176,7 @@ def test_places_are_characters_and_torn_words_are_seen():
         assert entities.torn("In Zwoll .", [("place", first, last)]) == lines
 
 
-def test_by_kind_and_the_baseline_are_seqevals():
-    right, guessed = [RIGHT, ["B-date", "O"]], [GUESSED, ["B-date", "I-date"]]
-    report = classification_report(right, guessed, output_dict=True, zero_division=0)
-    kinds = ["person", "place", "date"]
-    for kind, row in entities.by_kind(right, guessed, kinds).items():
-        theirs = [report[kind][name] for name in ("precision", "recall", "support")]
-        assert list(row) == pytest.approx(theirs), kind
+def test_the_baseline_is_the_stored_one():
     told = [[r["tokens"] for r in TRAIN], [r["tags"] for r in TRAIN]]
     said = entities.window_tags(*told, [r["tokens"] for r in TEST])
     stored = json.loads(head_results.BASELINES.read_text(encoding="utf8"))["baselines"]
@@ -179,63 +187,67 @@ def test_by_kind_and_the_baseline_are_seqevals():
     assert entities.window(["a", "May"], 1) != entities.window(["a", "may"], 1)
 
 
-def test_groups_of_entities():
-    train = [["Ada", "in", "Bath"]], [["B-person", "O", "B-place"]]
-    test = [["ADA", "Bath", "Rome"]], [["B-person", "B-person", "B-place"]]
-    groups = entities.seen_and_new(train, test)  # by words and kind
-    assert groups["seen in training"] == {(0, "person", 0, 0)}
-    assert groups["new"] == {(0, "person", 1, 1), (0, "place", 2, 2)}
-    # doubles: capitalised entity words whose small letters are ordinary
-    words, small = ["May", "Ruby", "the", "Bank"], {"may", "bank", "the"}
-    right = ["B-date", "B-person", "I-place", "O"]
-    said = ["I-date", "O", "O", "B-place"]
-    groups = entities.with_and_without_doubles(small, [words], [right], [said])
-    assert groups == {"with a double": [True], "without": [False]}
+def test_a_name_is_known_by_its_kind_and_words():
+    named = cells.defined(NOTEBOOK, "named")
+    assert named([["ADA", "in", "Bath"]], (0, "place", 0, 2)) == (
+        "place",
+        "ada in bath",
+    )
 
 
 # The explorer and the pictures
 
 
 @pytest.fixture(scope="module")
-def reader():
-    """The explorer's engine on two tiny untrained models with the real vocabulary."""
-    sizes = {"n_layers": 1, "dim": 32, "n_heads": 4, "hidden_dim": 64}
-    config = DistilBertConfig(**sizes, id2label=dict(enumerate(data.TAGS)))
-    models = {}
+def models():
+    """Two tiny untrained models with the real vocabulary."""
+    config = DistilBertConfig(**tiny.SHAPE, id2label=dict(enumerate(data.TAGS)))
+    found = {}
     for seed, name in enumerate(("student", "teacher")):
         torch.manual_seed(seed)
-        models[name] = DistilBertForTokenClassification(config)
-        torch.nn.init.normal_(models[name].classifier.weight, std=0.5)
-    return EntityReader(models, base_tokenizer("DistilBERT"), max_length=16)
+        found[name] = DistilBertForTokenClassification(config).eval()
+        torch.nn.init.normal_(found[name].classifier.weight, std=0.5)
+    return found
 
 
-def test_the_reader_tags_words_by_their_first_piece(reader):
-    text = "Zwolle, said Ada's aunt?!"
+@pytest.fixture(scope="module")
+def read(models):
+    """The notebook's own `read`, on these models."""
+    around = {
+        "WORD": cells.defined(NOTEBOOK, "WORD", re=re), "models": models,
+        "recipe": SimpleNamespace(max_length=16), "get_entities": get_entities,
+        "tokenizer": base_tokenizer("DistilBERT"), "torch": torch,
+    }  # fmt: skip
+    return cells.defined(NOTEBOOK, "read", **around)
+
+
+def test_a_text_is_tagged_by_first_pieces(models, read):
+    text, tokenizer = "Zwolle, said Ada's aunt?!", base_tokenizer("DistilBERT")
     words = ["Zwolle", ",", "said", "Ada's", "aunt", "?", "!"]
-    model = reader.models["student"].eval()
-    batch = reader.tokenizer(words, is_split_into_words=True, return_tensors="pt")
+    batch = tokenizer(words, is_split_into_words=True, return_tensors="pt")
     with torch.inference_mode():
-        logits = model(batch["input_ids"], batch["attention_mask"]).logits[0]
+        logits = models["student"](batch["input_ids"], batch["attention_mask"]).logits
     firsts = [batch.word_ids().index(word) for word in range(len(words))]
-    best = logits.softmax(-1)[firsts].max(-1)
+    best = logits[0].softmax(-1)[firsts].max(-1)
     tags = [data.TAGS[i] for i in best.indices.tolist()]
-    found, unread = reader.read("student", text)
+    found, unread = read("student", text)
     expected = sorted(entities.found([tags]), key=lambda entity: entity[2])
     assert unread == 0
-    for entity, (_, kind, first, last) in zip(found, expected, strict=True):
-        assert entity.kind == kind
-        assert text[entity.start :].startswith(words[first])
-        assert text[: entity.end].endswith(words[last])
+    for (kind, start, end, sure), entity in zip(found, expected, strict=True):
+        _, wanted, first, last = entity
+        assert kind == wanted
+        assert text[start:].startswith(words[first])
+        assert text[:end].endswith(words[last])
         share = best.values[first : last + 1].mean().item()
-        assert entity.probability == pytest.approx(share, abs=1e-5)
-    _, unread = reader.read("student", "one two three " * 10)
+        assert sure == pytest.approx(share, abs=1e-5)
+    _, unread = read("student", "one two three " * 10)
     assert unread == 30 - 14
-    assert reader.read("student", " ") == ([], 0)
-    assert reader.kinds("student") == ["person", "place", "organisation", "date"]
+    assert read("student", " ") == ([], 0)
 
 
-def test_text_and_model_change_the_page(reader):
-    box, which, page = entity_explorer(reader, "student", "Ada met <b>Bo</b>.").children
+def test_text_and_model_change_the_page(models, read):
+    text = "Ada met <b>Bo</b>."
+    box, which, page = entity_explorer(read, list(models), text, KINDS).children
     pages = [page.value]
     assert "&lt;" in page.value
     assert "<b>Bo" not in page.value
@@ -263,12 +275,13 @@ def test_pages_keep_every_character_and_join_the_cells_of_a_word():
 
 
 def test_pictures_hold_what_they_are_given():
-    three, none = dict.fromkeys(plots.VERDICTS, 3), plots.counted([], [])
-    counts = {"student": three, "teacher": none}
+    counts = {"student": dict.fromkeys(plots.VERDICTS, 3)}
+    counts["teacher"] = dict.fromkeys(plots.VERDICTS, 0)
     (ax,) = axes(plots.error_kinds(counts))
     assert heights(ax) == [3] * 4 + [0] * 4
     kinds = {"student": {"$a": (0.5, 0.25, 4)}, "teacher": {"$a": (1.0, 0.0, 4)}}
-    assert xs(axes(plots.by_kind(kinds))[0]) == pytest.approx([50, 25])
+    panel = axes(plots.by_kind(kinds))[0]
+    assert [xs(panel, line) for line in (0, 1)] == [[50], [25]]
     (ax,) = axes(plots.two_scores({"O": (0.8, 0.0), "m": (0.9, 0.7)}))
     assert widths(ax) == pytest.approx([80, 90, 0, 70])
     seeds = {"student": [0.7, 0.8]}, {"student": 0.72}, ("window", 0.5)

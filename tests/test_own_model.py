@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import tiny
 from datasets import DatasetDict
 
 from helpers import data
@@ -33,15 +34,13 @@ def few(name, count):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """One model a head, each of one short epoch or two: {head: (folder, sets, what was
-    said)}.
-    """
-    found = {}
+    """One model a head, of one short epoch: {head: (folder, sets, what was said)}."""
+    found, small = {}, tiny.checkpoint(tmp_path_factory.mktemp("tiny"))
     for head, (name, count, _) in HEADS.items():
         sets, said = few(name, count), []
         how = replace(own_model.recipe_for(head, "classroom", epochs=1), batch_size=8)
         folder = tmp_path_factory.mktemp("models") / head
-        own_model.train(head, sets, distilbert(), how, folder, say=said.append)
+        own_model.train(head, sets, small, how, folder, say=said.append)
         found[head] = (folder, sets, said)
     return found
 
@@ -59,14 +58,9 @@ def test_a_head_is_kept_and_answers_new_rows(trained, head):
     assert len(answers) == len(rows)
     assert all(set(answer) == HEADS[head][2] for answer in answers)
     alone = predict.answers(model, tokenizer, about, rows[:1])[0]
-    for (
-        name,
-        value,
-    ) in alone.items():  # neighbours in a batch change nothing but the last digits
-        expected = (
-            pytest.approx(value, abs=1e-3) if isinstance(value, float | dict) else value
-        )
-        assert answers[0][name] == expected
+    for name, value in alone.items():  # neighbours change only the last digits
+        number = isinstance(value, float | dict)
+        assert answers[0][name] == (pytest.approx(value, abs=1e-3) if number else value)
 
 
 def test_names_of_labels_come_back(trained):
@@ -74,9 +68,8 @@ def test_names_of_labels_come_back(trained):
     (answer,) = predict.answers(model, tokenizer, about, [{"text": "A fine film."}])
     assert answer["label"] in tasks.task("topic").names
     model, tokenizer, about = predict.opened(trained["tokens"][0])
-    (answer,) = predict.answers(
-        model, tokenizer, about, [{"tokens": ["Ada", "sang", "."]}]
-    )
+    words = ["Ada", "sang", "."]
+    (answer,) = predict.answers(model, tokenizer, about, [{"tokens": words}])
     assert len(answer["tags"]) == 3
     assert set(answer["tags"]) <= set(tasks.task("entities").names)
 
@@ -87,27 +80,20 @@ def test_any_number_of_choices(trained):
         {"context": "It rained.", "choices": [f"Ending {i}." for i in range(n)]}
         for n in (2, 7)
     ]
-    found = [
-        answer["choice"] for answer in predict.answers(model, tokenizer, about, rows)
-    ]
-    assert found[0] in range(2)
-    assert found[1] in range(7)
+    two, seven = predict.answers(model, tokenizer, about, rows)
+    assert two["choice"] in range(2)
+    assert seven["choice"] in range(7)
 
 
 def test_the_best_epoch_is_kept(tmp_path):
     said, sets = [], few("topic", 48)
-    how = replace(
-        own_model.recipe_for("classification", "classroom", 3, 5e-4), batch_size=8
-    )
-    found = own_model.train(
-        "classification", sets, distilbert(), how, tmp_path / "m", say=said.append
-    )
-    assert (
-        sum(line.startswith("about ") for line in said) == 1
-    )  # once the first steps are known
-    epochs = [
-        float(x.split("macro_f1 ")[1].split(",")[0]) for x in said if "macro_f1" in x
-    ]
+    how = own_model.recipe_for("classification", "classroom", 3, 5e-4)
+    given = sets, distilbert(), replace(how, batch_size=8), tmp_path / "m"
+    found = own_model.train("classification", *given, say=said.append)
+    # once the first steps are known
+    assert sum(line.startswith("about ") for line in said) == 1
+    lines = [line.split("macro_f1 ")[1] for line in said if "macro_f1" in line]
+    epochs = [float(line.split(",")[0]) for line in lines]
     assert len(epochs) == 3
     assert found["macro_f1"] == pytest.approx(max(epochs), abs=6e-4)
 
@@ -119,22 +105,18 @@ def test_nothing_is_lost_or_mistaken(trained, tmp_path):
     with pytest.raises(WorkbookError, match="is not empty: name another --output"):
         own_model.train("classification", few("topic", 8), distilbert(), how, folder)
     assert sorted(path.name for path in folder.iterdir()) == before
-    assert [path.name for path in folder.parent.iterdir()] == [
-        folder.name
-    ]  # no litter beside it
-    with pytest.raises(
-        WorkbookError, match=r"has no workbook\.json: `workbook fine-tune` makes"
-    ):
+    beside = [path.name for path in folder.parent.iterdir()]
+    assert beside == [folder.name]  # no litter
+    said = r"has no workbook\.json: `workbook fine-tune` makes"
+    with pytest.raises(WorkbookError, match=said):
         predict.opened(tmp_path)
 
 
 def test_a_long_training_is_foretold_with_what_would_fit():
     assert own_model.forecast(0.1, 300, 3) == "about 30 seconds"
     assert own_model.forecast(1, 600, 3) == "about 10 minutes"
-    assert (
-        own_model.forecast(2, 1800, 6)
-        == "about 60 minutes; 2 epochs would take 20: --epochs 2"
-    )
+    long = "about 60 minutes; 2 epochs would take 20: --epochs 2"
+    assert own_model.forecast(2, 1800, 6) == long
     assert "--epochs 1 with 50% of the rows" in own_model.forecast(2, 3600, 3)
 
 
@@ -144,23 +126,15 @@ def test_a_long_training_is_foretold_with_what_would_fit():
 def test_from_excels_csv_to_a_labelled_new_file(workbook, tmp_path):
     import csv
 
-    rows = [
-        (row["topic"], row["text"]) for row in data.rows("reviews", "train", "plain")
+    rows = data.rows("reviews", "train", "plain")
+    rows = [row for row in rows if row["topic"] in ("film", "food")][:60]
+    lines = [
+        f'{row["topic"]};"{row["text"].replace(chr(34), "")} à 5 €"' for row in rows
     ]
-    rows = [row for row in rows if row[0] in ("film", "food")][:60]
-    lines = [f'{label};"{text.replace(chr(34), "")} à 5 €"' for label, text in rows]
-    (tmp_path / "export.csv").write_text(
-        "v1;v2\n" + "\n".join(lines), encoding="cp1252"
-    )
-    asked = [
-        "fine-tune",
-        "classification",
-        "export.csv",
-        "--output",
-        "mine",
-        "--epochs",
-        "1",
-    ]
+    file = tmp_path / "export.csv"
+    file.write_text("v1;v2\n" + "\n".join(lines), encoding="cp1252")
+    asked = ["fine-tune", "classification", file.name, "--output", "mine"]
+    asked += ["--epochs", "1"]
     done = workbook(*asked)
     assert done.returncode == 1
     assert "cp1252" in done.stderr  # the encoding that would read it is named
@@ -202,6 +176,21 @@ def test_a_file_that_cannot_be_labelled_is_one_line_and_leaves_nothing(
     assert done.returncode == 1
     assert said in done.stderr.strip().splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("bom.csv", "\ufefftext,n\nfine,1\n", "utf-8"),
+        ("excel.csv", "sep=;\ntext;n\nfine;1\n", "utf-8"),
+        ("tabs.tsv", "text\tn\nfine\t1\n", "utf-8"),
+        ("latin.csv", "text;n\nfine;1\n", "cp1252"),
+    ],
+)
+def test_the_tables_that_people_have_are_read(tmp_path, name, text, encoding):
+    (tmp_path / name).write_text(text, encoding=encoding)
+    told = "" if encoding == "utf-8" else encoding
+    assert list(stream.rows(tmp_path / name, told)) == [{"text": "fine", "n": "1"}]
 
 
 def test_a_large_file_is_read_a_few_rows_at_a_time(tmp_path):

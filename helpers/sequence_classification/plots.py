@@ -1,12 +1,12 @@
-"""Pictures of `05_sequence_classification`: scores, errors, confidence, and the table
-of heads.
-"""
+"""Pictures of `05_sequence_classification`: scores, errors, confidence, all heads."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from helpers.show.plots import (
     BLUE,
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
     from helpers.training.scores import Calibration
 
-Row = Mapping[str, Any]  # of `heads.summary`: bert, distilbert, baseline, retention
+Row = Mapping[str, Any]  # of `head_results.summary`: bert, distilbert, baseline, ...
+Answers = Mapping[str, Mapping[str, float]]  # {head: {label: probability}}
+MOST = 8  # labels that fit into a panel
+_DARK = "#222222"
 _KINDS = {"distilbert": ("student", ORANGE, "o"), "bert": ("teacher", BLUE, "s")}
 _LOOKS = ((GREY, "^"), (ORANGE, "o"), (BLUE, "s"), (GREEN, "D"))
 
 
 def compared(results: Mapping[str, float], stored: Row, label: str) -> Figure:
-    """Bars of `results` {name: share in [0, 1]}, then the stored means with a dot a
-    seed.
-    """
+    """Bars of shares in [0, 1], then the stored means with a dot a seed."""
     rows = [(name, value, []) for name, value in results.items()]
     for kind, (name, _, _) in _KINDS.items():
         rows.append((f"the {name}, stored", stored[kind]["mean"], stored[kind]["runs"]))
@@ -43,9 +44,7 @@ def compared(results: Mapping[str, float], stored: Row, label: str) -> Figure:
     for at, (name, value, runs) in enumerate(rows):
         colour = BLUE if "teacher" in name else ORANGE if "student" in name else GREY
         ax.barh(at, 100 * value, height=0.62, color=colour, alpha=0.55 if runs else 0.9)
-        ax.plot(
-            [100 * run for run in runs], [at] * len(runs), "o", color="#222222", ms=4
-        )
+        ax.plot([100 * run for run in runs], [at] * len(runs), "o", color=_DARK, ms=4)
         top = 100 * max([value, *runs])
         ax.text(top + 1, at, f"{100 * value:.1f}", va="center", fontsize=10)
     ax.set_yticks(range(len(rows)), [name for name, _, _ in rows])
@@ -65,22 +64,17 @@ def learning_curves(
     fig, ax = figure(8, 3.8)
     for (name, points), (colour, mark) in zip(curves.items(), _LOOKS, strict=False):
         sizes = sorted(points)
-        means = [100 * sum(points[size]) / len(points[size]) for size in sizes]
+        means = np.array([100 * mean(points[size]) for size in sizes])
         ax.plot(sizes, means, marker=mark, color=colour, label=name)
-        for size in sizes:
-            ax.plot(
-                [size] * len(points[size]),
-                [100 * v for v in points[size]],
-                ".",
-                color=colour,
-            )
-    low, high = ([m + sign * 100 * error for m in means] for sign in (-1, 1))
+        dots = [(size, 100 * value) for size in sizes for value in points[size]]
+        ax.plot(*zip(*dots, strict=True), ".", color=colour)
+    band = means - 100 * error, means + 100 * error
     ax.fill_between(
-        sizes, low, high, color=GREY, alpha=0.18, lw=0, label="± one standard error"
+        sizes, *band, color=GREY, alpha=0.18, lw=0, label="± one standard error"
     )
     ax.set_xscale("log", base=2)
     shown = sorted(max(curves.values(), key=len))
-    ax.set_xticks(shown, [str(size) for size in shown])
+    ax.set_xticks(shown, list(map(str, shown)))
     ax.minorticks_off()
     ax.set(xlabel="rows to learn from (each step doubles them)", ylabel=label)
     fig.legend(loc="outside lower center", ncols=2)
@@ -89,18 +83,13 @@ def learning_curves(
 
 def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
     """Counts (K, K): rows are the right labels, columns what the model said."""
-    import numpy as np
-
     counts = np.asarray(matrix)
     fig, ax = figure(2.6 + 0.55 * len(names), 2.2 + 0.42 * len(names))
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for i, j in np.ndindex(counts.shape):
-        colour = "white" if shares[i, j] > 0.55 else "#222222"
-        if counts[i, j]:
-            ax.text(
-                j, i, counts[i, j], ha="center", va="center", color=colour, fontsize=10
-            )
+    for i, j in np.argwhere(counts):
+        look = {"color": "white" if shares[i, j] > 0.55 else _DARK, "fontsize": 10}
+        ax.text(j, i, counts[i, j], ha="center", va="center", **look)
     shown = [drawable(name) for name in names]
     ax.set_xticks(range(len(names)), shown, rotation=30, ha="right", parse_math=False)
     ax.set_yticks(range(len(names)), shown, parse_math=False)
@@ -114,8 +103,9 @@ def reliability(measured: Mapping[str, Calibration]) -> Figure:
     """How often right against how sure, a dot a bin, its area the share of the rows."""
     fig, ax = figure(5.6, 4.6)
     ax.plot([0, 100], [0, 100], color="#444444", lw=1, ls="--", label="calibrated")
-    looks = ((ORANGE, "o"), (BLUE, "s"), (GREEN, "D"))
-    for (name, found), (colour, mark) in zip(measured.items(), looks, strict=False):
+    for (name, found), (colour, mark) in zip(
+        measured.items(), _LOOKS[1:], strict=False
+    ):
         total = sum(part.count for part in found.bins)
         x = [100 * part.confidence for part in found.bins]
         y = [100 * part.accuracy for part in found.bins]
@@ -137,9 +127,8 @@ def thresholds(values: Sequence[float], scores: Sequence[float]) -> Figure:
     fig, ax = figure(8, 3)
     ax.plot(values, scores, marker="o", color=PURPLE)
     ax.axvline(0.5, color="#444444", ls="--", lw=1, label="one half")
-    ax.set(
-        xlabel="a label is given above this probability", ylabel="micro-F1", xlim=(0, 1)
-    )
+    ax.set(xlabel="a label is given above this probability", ylabel="micro-F1")
+    ax.set_xlim(0, 1)
     ax.set_ylim(bottom=0)
     ax.legend(loc="lower left")
     return fig
@@ -147,32 +136,21 @@ def thresholds(values: Sequence[float], scores: Sequence[float]) -> Figure:
 
 def stars(guesses: Sequence[float], labels: Sequence[float]) -> Figure:
     """Each row's guess over its right number; a short line is the median."""
-    import numpy as np
-
-    fig, ax = figure(6.4, 3.6)
-    ax.plot(
-        [min(labels), max(labels)],
-        [min(labels), max(labels)],
-        color="#444444",
-        ls="--",
-        lw=1,
-    )
     given, right = np.asarray(guesses), np.asarray(labels)
-    spread = np.random.default_rng(0).uniform(
-        -0.16, 0.16, len(right)
-    )  # else dots hide each other
-    ax.plot(right + spread, given, "o", color=ORANGE, alpha=0.5, ms=5)
+    fig, ax = figure(6.4, 3.6)
+    ends = [right.min(), right.max()]
+    ax.plot(ends, ends, color="#444444", ls="--", lw=1)
+    aside = np.random.default_rng(0).uniform(-0.16, 0.16, len(right))  # dots would hide
+    ax.plot(right + aside, given, "o", color=ORANGE, alpha=0.5, ms=5)
     for value in np.unique(right):
         middle = np.median(given[right == value])
-        ax.plot([value - 0.28, value + 0.28], [middle, middle], color="#222222", lw=2.5)
+        ax.plot([value - 0.28, value + 0.28], [middle, middle], color=_DARK, lw=2.5)
     ax.set(xlabel="stars that the reviewer gave", ylabel="stars that the model says")
     return fig
 
 
 def pairs(cosines: Sequence[float], scores: Sequence[float]) -> Figure:
-    """The cosine of two sentences' vectors against the score that people gave the
-    pair.
-    """
+    """The cosine of two sentences' vectors against the score that people gave."""
     fig, ax = figure(6.4, 3.6)
     ax.plot(scores, cosines, "o", color=BLUE, alpha=0.55, ms=5)
     ax.set(xlabel="how alike, as people say", ylabel="cosine, untrained towers")
@@ -180,19 +158,22 @@ def pairs(cosines: Sequence[float], scores: Sequence[float]) -> Figure:
 
 
 def all_heads(rows: Mapping[str, Row]) -> Figure:
-    """Every task: a dot a seed for teacher and student, a cross for the bag of
-    words.
-    """
+    """Every task: teacher and student, a dot a seed; the bag of words, a cross."""
     fig, ax = figure(8, 1.2 + 0.5 * len(rows))
-    for at, row in enumerate(rows.values()):
-        for kind, (name, colour, mark) in _KINDS.items():
-            runs, y = row[kind]["runs"], at + (0.14 if kind == "distilbert" else -0.14)
-            label = f"the {name}, a dot a seed" if at == 0 else None
-            ax.plot(
-                runs, [y] * len(runs), mark, color=colour, ms=7, alpha=0.8, label=label
-            )
-        label = "bag of words" if at == 0 else None
-        ax.plot(row["baseline"], at, "x", color=RED, ms=8, mew=2, label=label)
+    for (kind, (name, colour, mark)), aside in zip(
+        _KINDS.items(), (0.14, -0.14), strict=True
+    ):
+        dots = [
+            (run, at + aside)
+            for at, row in enumerate(rows.values())
+            for run in row[kind]["runs"]
+        ]
+        look = {"color": colour, "ms": 7, "alpha": 0.8}
+        ax.plot(
+            *zip(*dots, strict=True), mark, **look, label=f"the {name}, a dot a seed"
+        )
+    plain = [row["baseline"] for row in rows.values()]
+    ax.plot(plain, range(len(rows)), "x", color=RED, ms=8, mew=2, label="bag of words")
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel="the score that counts (accuracy, F1, Spearman)", xlim=(0, 1))
     ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -201,34 +182,22 @@ def all_heads(rows: Mapping[str, Row]) -> Figure:
 
 
 def table(rows: Mapping[str, Row]) -> HTML:
-    """The stored table as HTML: for each task the three scores, what is kept, and
-    seconds.
-    """
+    """For each task the three stored scores, what is kept, and seconds, as HTML."""
+    import pandas as pd
     from IPython.display import HTML
 
-    heads = (
-        "",
-        "bag of words",
-        "student",
-        "teacher",
-        "kept",
-        "seconds, student",
-        "teacher",
-    )
-    lines = [
-        (
-            name, f"{row['baseline']:.3f}", _mean(row["distilbert"]), _mean(row["bert"]),
-            f"{row['retention']:.0%}", f"{row['distilbert']['seconds']:.0f}",
-            f"{row['bert']['seconds']:.0f}",
-        )
-        for name, row in rows.items()
-    ]  # fmt: skip
-    top = "".join(f"<th>{text}</th>" for text in heads)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in line)}</tr>"
-        for line in lines
-    )
-    return HTML(f"<table><tr>{top}</tr>{body}</table>")
+    lines = {}
+    for name, row in rows.items():
+        student, teacher = row["distilbert"], row["bert"]
+        lines[name] = {
+            "bag of words": f"{row['baseline']:.3f}",
+            "student": _mean(student),
+            "teacher": _mean(teacher),
+            "kept": f"{row['retention']:.0%}",
+            "seconds, student": f"{student['seconds']:.0f}",
+            "seconds, teacher": f"{teacher['seconds']:.0f}",
+        }
+    return HTML(pd.DataFrame.from_dict(lines, orient="index").to_html(border=0))
 
 
 def _mean(found: Mapping[str, Any]) -> str:
@@ -237,17 +206,17 @@ def _mean(found: Mapping[str, Any]) -> str:
     return f"{found['mean']:.3f} ± {half:.3f}"
 
 
-def verdicts(text: str, said: Mapping[str, Mapping[str, float]]) -> Figure:
-    """What each head says of one text, a panel a head: {head: {label: probability or
-    number}}.
+def verdicts(text: str, said: Answers) -> Figure:
+    """What each head says of one text, a panel a head; of many labels the likeliest.
+
+    A regression's answer is {"": number}.
     """
-    rows = max(map(len, said.values()))
+    rows = min(MOST, max(map(len, said.values())))
     fig, axes = figure(
         2.6 * len(said) + 0.6, 1.3 + 0.3 * rows, ncols=len(said), squeeze=False
     )
-    for ax, (name, values), colour in zip(
-        axes[0], said.items(), PALETTE * 2, strict=False
-    ):
+    heads = zip(axes[0], said.items(), PALETTE * 2, strict=False)
+    for ax, (name, values), colour in heads:
         _panel(ax, values, colour)
         ax.set_title(name, weight="normal", fontsize=11)
     shown = text if len(text) <= 90 else text[:87] + "..."
@@ -256,21 +225,17 @@ def verdicts(text: str, said: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def _panel(ax: Axes, values: Mapping[str, float], colour: str) -> None:
+    ax.grid(visible=False)
     if list(values) == [""]:  # one number, on the scale of the stars
         (number,) = values.values()
         ax.plot([1, 5], [0, 0], color=GREY, lw=2)
         ax.plot(range(1, 6), [0] * 5, "|", color=GREY, ms=12)
         ax.plot(number, 0, "*", color=colour, ms=18)
         ax.set(xlabel=f"a number: {number:.1f}", ylim=(-1, 1), yticks=[])
-    else:
-        ax.barh(
-            range(len(values)),
-            [100 * v for v in values.values()],
-            height=0.65,
-            color=colour,
-        )
-        ax.set_yticks(
-            range(len(values)), [drawable(n) for n in values], parse_math=False
-        )
-        ax.set(xlabel="probability (%)", xlim=(0, 100), ylim=(len(values) - 0.5, -0.5))
-    ax.grid(visible=False)
+        return
+    likeliest = sorted(values, key=values.get)[-MOST:]
+    kept = [name for name in values if name in likeliest]
+    widths = [100 * values[name] for name in kept]
+    ax.barh(range(len(kept)), widths, height=0.65, color=colour)
+    ax.set_yticks(range(len(kept)), list(map(drawable, kept)), parse_math=False)
+    ax.set(xlabel="probability (%)", xlim=(0, 100), ylim=(len(kept) - 0.5, -0.5))

@@ -7,92 +7,74 @@ from collections.abc import Sequence
 from helpers.show.exercises import Exercise
 
 Pieces = Sequence[int | None]
-
-# O, B-person, I-person, B-place, I-place: a begin is odd, its inside the next number
-_SENTENCES = [
-    ([None, 0, 0, 1, None], [1, 0]),
-    ([None, 0, 1, 1, 1, 2, None], [0, 3, 0]),
-    ([None, 0, 0, 1, 1, 2, 3, 3, None, None], [1, 2, 0, 1]),
-    ([None, 0, 1, 1, None], [1, 1]),
-]
+Labels = Sequence[int]
 
 
-def _every_piece(word_ids: Pieces, labels: Sequence[int]) -> list[int]:
-    found, before = [], None
-    for word in word_ids:
-        if word is None:
-            found.append(-100)
-        elif word == before and labels[word] % 2:
-            found.append(labels[word] + 1)
-        else:
-            found.append(labels[word])
-        before = word
-    return found
-
-
-def _first_piece(word_ids: Pieces, labels: Sequence[int]) -> list[int]:
-    before = [None, *word_ids]
+def _every_piece(word_ids: Pieces, labels: Labels) -> list[int]:
+    """The right answer: the continued pieces of a begin (odd) get the next number."""
     return [
-        -100 if word is None or word == last else labels[word]
-        for word, last in zip(word_ids, before, strict=False)
+        label + (label % 2 == 1 and word is not None and word == before)
+        for word, before, label in _steps(word_ids, labels)
     ]
 
 
-def _specials_outside(word_ids: Pieces, labels: Sequence[int]) -> list[int]:
-    return [0 if label == -100 else label for label in _every_piece(word_ids, labels)]
+def _steps(
+    word_ids: Pieces, labels: Labels
+) -> list[tuple[int | None, int | None, int]]:
+    """Of each piece: its word, the word before, its word's label or -100."""
+    return [
+        (word, before, -100 if word is None else labels[word])
+        for word, before in zip(word_ids, [None, *word_ids], strict=False)
+    ]
 
 
-def _zipped(word_ids: Pieces, labels: Sequence[int]) -> list[int]:
-    room = len(word_ids) - 1
-    return ([-100, *labels] + [-100] * room)[: len(word_ids)]
+def _first_piece(word_ids: Pieces, labels: Labels) -> list[int]:
+    steps = _steps(word_ids, labels)
+    return [-100 if word == before else label for word, before, label in steps]
 
 
-def _always_next(word_ids: Pieces, labels: Sequence[int]) -> list[int]:
+def _always_next(word_ids: Pieces, labels: Labels) -> list[int]:
     """Adds 1 to every continued piece, whatever its word's label."""
-    before = [None, *word_ids]
+    steps = _steps(word_ids, labels)
     return [
-        -100 if word is None else labels[word] + (word == last)
-        for word, last in zip(word_ids, before, strict=False)
+        label + (word is not None and word == before) for word, before, label in steps
     ]
+
+
+def _zipped(word_ids: Pieces, labels: Labels) -> list[int]:
+    return [-100, *labels, *[-100] * len(word_ids)][: len(word_ids)]
 
 
 every_piece = Exercise(
     answer=_every_piece,
-    inputs=_SENTENCES,
+    # O, B-person, I-person, B-place, I-place: a begin is odd, its inside the next
+    inputs=[
+        ([None, 0, 0, 1, None], [1, 0]),
+        ([None, 0, 1, 1, 1, 2, None], [0, 3, 0]),
+        ([None, 0, 0, 1, 1, 2, 3, 3, None, None], [1, 2, 0, 1]),
+        ([None, 0, 1, 1, None], [1, 1]),
+    ],
     mistakes={
-        "The continued pieces repeat B: each would begin a new entity. Turn their B into I.": (
-            lambda word_ids, labels: [
-                -100 if w is None else labels[w] for w in word_ids
-            ]
+        "The continued pieces repeat B: each would begin a new entity. Turn their B "
+        "into I.": lambda *given: [label for _, _, label in _steps(*given)],
+        "That is the other convention: here the continued pieces get a label as "
+        "well.": _first_piece,
+        "[CLS], [SEP] and [PAD] are no words: their label is -100, not O.": (
+            lambda *given: [max(label, 0) for label in _every_piece(*given)]
         ),
-        "That is the other convention: here the continued pieces get a label as well.": (
-            _first_piece
-        ),
-        "[CLS], [SEP] and [PAD] are no words: their label is -100, not O.": _specials_outside,
-        "You went along labels and pieces in step. A word may have several: go by word_ids.": (
-            _zipped
-        ),
-        "A continued O stays O, and a continued I stays I; only B (odd) becomes I, the next.": (
-            _always_next
-        ),
+        "You went along labels and pieces in step. A word may have several: go by "
+        "word_ids.": _zipped,
+        "A continued O stays O, and a continued I stays I; only B (odd) becomes I, "
+        "the next.": _always_next,
     },
     praise="This is what align_labels(..., every_piece=insides(names)) does.",
 )
 
-Tags = Sequence[str]
 Entities = list[tuple[str, int, int]]
-
-_TAG_ROWS: list[tuple[list[str]]] = [
-    (["O", "B-person", "I-person", "O"],),
-    (["B-person", "B-person", "O", "B-place"],),
-    (["B-place", "I-date", "I-date", "O", "O"],),
-    (["O", "I-place", "O", "B-date", "I-date"],),
-    (["O", "O"],),
-]
 
 
 def _entities(
-    tags: Tags,
+    tags: Sequence[str],
     *,
     splits: bool = True,
     kinds: bool = True,
@@ -100,9 +82,7 @@ def _entities(
     strict: bool = False,
     past: int = 0,
 ) -> Entities:
-    """Entities (kind, first, last) of BIO tags; the keywords turn right steps into
-    mistakes.
-    """
+    """Entities (kind, first, last) of BIO tags; the keywords make mistakes."""
     found: Entities = []
     open_one: tuple[str, int] | None = None
     for at, tag in enumerate([*tags, "O"]):
@@ -122,19 +102,23 @@ def _entities(
 
 entities = Exercise(
     answer=_entities,
-    inputs=_TAG_ROWS,
+    inputs=[
+        (["O", "B-person", "I-person", "O"],),
+        (["B-person", "B-person", "O", "B-place"],),
+        (["B-place", "I-date", "I-date", "O", "O"],),
+        (["O", "I-place", "O", "B-date", "I-date"],),
+        (["O", "O"],),
+    ],
     mistakes={
-        "An entity that reaches the last word is lost: close what is open after the loop.": (
-            lambda tags: _entities(tags, last=False)
-        ),
+        "An entity that reaches the last word is lost: close what is open after the "
+        "loop.": lambda tags: _entities(tags, last=False),
         "B always begins a new entity, also right behind one of the same kind.": (
             lambda tags: _entities(tags, splits=False)
         ),
-        "An I of another kind does not belong to the open entity: it begins its own.": (
-            lambda tags: _entities(tags, kinds=False)
-        ),
-        "The last word is inclusive here: one word less.": lambda tags: _entities(
-            tags, past=1
+        "An I of another kind does not belong to the open entity: it begins its "
+        "own.": lambda tags: _entities(tags, kinds=False),
+        "The last word is inclusive here: one word less.": (
+            lambda tags: _entities(tags, past=1)
         ),
         "Like CoNLL's script, count an I that follows nothing as a beginning.": (
             lambda tags: _entities(tags, strict=True)

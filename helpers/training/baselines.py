@@ -9,53 +9,18 @@ takes a few seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from helpers import data
 from helpers.data import tasks
 from helpers.training import evidence
 
 Rows = list[dict[str, Any]]
-
-
-def _splits(name: str, style: str = "") -> tuple[Rows, Rows]:
-    return list(data.rows(name, "train", style)), list(data.rows(name, "test", style))
-
-
-def _words() -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=1)
-
-
-def _classify(x_train: Any, y_train: Any, x_test: Any) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return (
-        LogisticRegression(max_iter=2000, C=10.0).fit(x_train, y_train).predict(x_test)
-    )
-
-
-def _accuracy(answers: Sequence, guesses: Sequence) -> float:
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(answers, guesses))
-
-
-def _text_accuracy(
-    train: Rows, test: Rows, text: Callable[[dict], str], label: str
-) -> float:
-    """Accuracy of a bag of words of `text(row)` on the label `label`."""
-    guesses = _by_words(
-        map(text, train), [row[label] for row in train], map(text, test)
-    )
-    return _accuracy([row[label] for row in test], guesses)
-
-
-def _by_words(train: Iterable[str], labels: Sequence, test: Iterable[str]) -> Any:
-    words = _words()
-    return _classify(words.fit_transform(train), labels, words.transform(test))
 
 
 def baselines() -> dict[str, float]:
@@ -71,108 +36,114 @@ def baselines() -> dict[str, float]:
     }
 
 
-def numbers(task: tasks.Task, split: str) -> Any:
+def numbers(task: tasks.Task, split: str) -> np.ndarray | None:
     """The numbers to be told, (N,), where the score is a correlation; else None."""
-    import numpy as np
-
     if task.head not in ("regression", "similarity"):
         return None
-    return np.array(
-        tasks.sample(task)[split]["score" if task.head == "similarity" else "label"]
-    )
+    column = "score" if task.head == "similarity" else "label"
+    return np.array(tasks.sample(task)[split][column])
 
 
-def evidence_of(name: str, split: str = "test") -> Any:
-    """What each test row adds to the plain model's score, as `evidence.of_numbers`
-    gives it.
-    """
+def evidence_of(name: str, split: str = "test") -> np.ndarray:
+    """`evidence.of_numbers`: what each row adds to the plain model's score."""
     task = tasks.task(name)
     sets = tasks.sample(task)
-    return evidence.of_numbers(task, *_GUESSES[task.head](sets["train"], sets[split]))
+    train, test = (sets[part].to_dict() for part in ("train", split))
+    if task.head == "tokens":
+        tags = sets["train"].features["tags"].feature.names
+        return evidence.of_numbers(task, *_entities(train, test, tags))
+    return evidence.of_numbers(task, _GUESSES[task.head](train, test), _right(test))
 
 
-def _texts(rows: Any) -> list[str]:
+def _right(test: dict[str, list]) -> list | None:
+    return test.get("score", test.get("label"))
+
+
+# -- baselines: columns of train and test rows in, guesses for the test rows out -------
+
+
+def _words() -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+
+
+def _classifier() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=2000, C=10.0)
+
+
+def _bag(model: Any) -> Any:
+    """`model` on a bag of words and pairs of words."""
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(_words(), model)
+
+
+def _texts(rows: dict[str, list]) -> list[str]:
     """The texts of a classifier's rows, pairs joined."""
-    if "text_pair" not in rows.column_names:
-        return rows["text"][:]
+    if "text_pair" not in rows:
+        return rows["text"]
     return [f"{a} {b}" for a, b in zip(rows["text"], rows["text_pair"], strict=True)]
 
 
-def _classes(train: Any, test: Any) -> tuple[Any, Any]:
-    return _by_words(_texts(train), train["label"][:], _texts(test)), test["label"][:]
+def _classes(train: dict, test: dict) -> Any:
+    return _bag(_classifier()).fit(_texts(train), train["label"]).predict(_texts(test))
 
 
-def _label_sets(train: Any, test: Any) -> tuple[Any, Any]:
-    count = len(train.features["label"].feature.names)
-    columns = [
-        _by_words(
-            train["text"], [n in labels for labels in train["label"]], test["text"]
-        )
-        for n in range(count)
-    ]
-    return [[n for n in range(count) if columns[n][i]] for i in range(len(test))], test[
-        "label"
-    ][:]
+def _label_sets(train: dict, test: dict) -> Any:
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    columns = MultiLabelBinarizer()
+    known = columns.fit_transform(train["label"])
+    model = _bag(OneVsRestClassifier(_classifier())).fit(train["text"], known)
+    return columns.inverse_transform(model.predict(test["text"]))
 
 
-def _numbers(train: Any, test: Any) -> tuple[Any, Any]:
+def _numbers(train: dict, test: dict) -> Any:
     from sklearn.linear_model import Ridge
 
-    words = _words()
-    model = Ridge(alpha=1.0).fit(words.fit_transform(train["text"]), train["label"][:])
-    return model.predict(words.transform(test["text"])), test["label"][:]
+    return _bag(Ridge()).fit(train["text"], train["label"]).predict(test["text"])
 
 
-def _entities(train: Any, test: Any) -> tuple[Any, Any]:
-    """What one sees through a window of three words, capitals included."""
+def _likeness(train: dict, test: dict) -> Any:
+    """Tf-idf cosine of the two sentences; nothing is learned but the words' weights."""
+    from sklearn.metrics.pairwise import paired_cosine_distances
+
+    words = _words().fit(test["text"] + test["text_pair"])
+    sides = (words.transform(test[name]) for name in ("text", "text_pair"))
+    return -paired_cosine_distances(*sides)
+
+
+def _entities(train: dict, test: dict, names: Sequence[str]) -> tuple[Any, Any]:
+    """What a window of three words finds, capitals included; what is right."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     from helpers.training.entities import window_tags
 
-    names = train.features["tags"].feature.names
     known, right = (
-        [[names[t] for t in tags] for tags in rows["tags"]] for rows in (train, test)
+        [[names[tag] for tag in tags] for tags in rows["tags"]]
+        for rows in (train, test)
     )
-    guessed = window_tags(train["tokens"][:], known, test["tokens"][:])
+    guessed = window_tags(train["tokens"], known, test["tokens"])
     return tuple([get_entities(tags) for tags in side] for side in (guessed, right))
 
 
-def _no_answer(train: Any, test: Any) -> tuple[Any, Any]:
+def _no_answer(train: dict, test: dict) -> Any:
     """The best that answers without reading: always "no answer"."""
-    return [float(not answers["text"]) for answers in test["answers"]], None
+    return [float(not answers["text"]) for answers in test["answers"]]
 
 
-def _likest_choice(train: Any, test: Any) -> tuple[Any, Any]:
+def _likest_choice(train: dict, test: dict) -> Any:
     """The choice that shares most of its words with the context (tf-idf cosine)."""
     from sklearn.metrics.pairwise import cosine_similarity
 
-    words = _words().fit(
-        [*train["context"], *(c for cs in train["choices"] for c in cs)]
-    )
-    guesses = [
-        int(
-            cosine_similarity(
-                words.transform([context]), words.transform(choices)
-            ).argmax()
-        )
-        for context, choices in zip(test["context"], test["choices"], strict=True)
-    ]
-    return guesses, test["label"][:]
-
-
-def _likeness(train: Any, test: Any) -> tuple[Any, Any]:
-    """Tf-idf cosine of the two sentences; nothing is learned but the words' weights."""
-    from sklearn.metrics.pairwise import paired_cosine_distances
-
-    words = _words().fit(
-        [
-            text
-            for pair in zip(test["text"], test["text_pair"], strict=True)
-            for text in pair
-        ]
-    )
-    sides = (words.transform(test[name][:]) for name in ("text", "text_pair"))
-    return -paired_cosine_distances(*sides), test["score"][:]
+    words = _words().fit([*train["context"], *chain(*train["choices"])])
+    rows = zip(test["context"], test["choices"], strict=True)
+    sides = ((words.transform([one]), words.transform(others)) for one, others in rows)
+    return [int(cosine_similarity(*pair).argmax()) for pair in sides]
 
 
 _GUESSES = {
@@ -180,10 +151,11 @@ _GUESSES = {
     "multilabel": _label_sets,
     "regression": _numbers,
     "similarity": _likeness,
-    "tokens": _entities,
     "questions": _no_answer,
     "choices": _likest_choice,
 }
+
+# -- controls --------------------------------------------------------------------------
 
 
 def controls() -> dict[str, dict[str, float]]:
@@ -192,141 +164,97 @@ def controls() -> dict[str, dict[str, float]]:
     Endings and second sentences alone are scored by five-fold cross-validation over
     both splits, since a test of a hundred rows would be too rough; lengths likewise.
     """
+    pairs = _both("pairs")
+    second, relations = (
+        [row[name] for row in pairs] for name in ("text_pair", "relation")
+    )
+    alone = _crossed(_bag(_classifier()), second, relations)
+    # not in folds: a sentence comes four times, so that knowing it as wrong would
+    # betray it
+    sentences = np.mean(_choices_only(*_splits("next")))
     return {
         "endings without the situation": {"score": _endings_only(), "chance": 0.25},
-        "next sentences without the passage": {"score": _next_only(), "chance": 0.25},
-        "relation from the second sentence alone": {
-            "score": _second_only(),
-            "chance": 1 / 3,
-        },
+        "next sentences without the passage": {"score": sentences, "chance": 0.25},
+        "relation from the second sentence alone": {"score": alone, "chance": 1 / 3},
         **{
-            f"{name} from the length alone": value for name, value in _lengths().items()
+            f"{name} from the length alone": found for name, found in _lengths().items()
         },
     }
+
+
+def _splits(name: str) -> tuple[Rows, Rows]:
+    return list(data.rows(name, "train")), list(data.rows(name, "test"))
 
 
 def _both(name: str) -> Rows:
-    train, test = _splits(name)
-    return train + test
+    return list(chain(*_splits(name)))
 
 
-def _folds(count: int) -> list[tuple[Any, Any]]:
-    from sklearn.model_selection import KFold
+def _crossed(model: Any, x: Any, labels: Sequence) -> float:
+    """Accuracy in five folds, each row guessed by who did not see it."""
+    from sklearn.model_selection import KFold, cross_val_predict
 
-    return list(KFold(5, shuffle=True, random_state=0).split(range(count)))
-
-
-def _folds_by_group(rows: Rows) -> list[tuple[Any, Any]]:
-    """Folds of `endings` that keep a group together: its rows, d012-1 to d012-4, share
-    phrases.
-    """
-    from sklearn.model_selection import GroupKFold
-
-    groups = [row["id"].partition("-")[0] for row in rows]
-    return list(GroupKFold(5).split(rows, groups=groups))
+    folds = KFold(5, shuffle=True, random_state=0)
+    guesses = cross_val_predict(model, x, labels, cv=folds)
+    return float(np.mean(guesses == np.array(labels)))
 
 
 def _endings_only() -> float:
-    rows, right = _both("endings"), 0.0
-    for train, test in _folds_by_group(rows):
-        right += len(test) * _choices_only(
-            [rows[i] for i in train], [rows[i] for i in test]
-        )
-    return right / len(rows)
+    """In folds that keep a group (d012-1 to d012-4) together: it shares phrases."""
+    from sklearn.model_selection import GroupKFold
+
+    rows = _both("endings")
+    groups = [row["id"].partition("-")[0] for row in rows]
+    hits: list[bool] = []
+    for sides in GroupKFold(5).split(rows, groups=groups):
+        hits += _choices_only(*([rows[i] for i in side] for side in sides))
+    return float(np.mean(hits))
 
 
-def _next_only() -> float:
-    """Not in folds: a sentence comes four times, so that knowing it as wrong would
-    betray it.
-    """
-    return _choices_only(*_splits("next"))
-
-
-def _choices_only(train: Rows, test: Rows) -> float:
-    """Accuracy of a bag of words that sees the choices and nothing else."""
-    from sklearn.linear_model import LogisticRegression
-
-    words = _words()
-    x = words.fit_transform([choice for row in train for choice in row["choices"]])
-    y = [number == row["label"] for row in train for number in range(4)]
-    model = LogisticRegression(max_iter=2000, C=10.0).fit(x, y)
-    scores = [model.decision_function(words.transform(row["choices"])) for row in test]
-    return _accuracy(
-        [row["label"] for row in test], [int(found.argmax()) for found in scores]
-    )
-
-
-def _second_only() -> float:
-    rows, scores = _both("pairs"), []
-    for train, test in _folds(len(rows)):
-        part = [rows[i] for i in train], [rows[i] for i in test]
-        scores.append(
-            len(test) * _text_accuracy(*part, lambda r: r["text_pair"], "relation")
-        )
-    return sum(scores) / len(rows)
+def _choices_only(train: Rows, test: Rows) -> list[bool]:
+    """Whether a bag of words is right that sees the choices and nothing else."""
+    choices = [choice for row in train for choice in row["choices"]]
+    right = [number == row["label"] for row in train for number in range(4)]
+    model = _bag(_classifier()).fit(choices, right)
+    return [
+        model.decision_function(row["choices"]).argmax() == row["label"] for row in test
+    ]
 
 
 def _lengths() -> dict[str, dict[str, float]]:
-    """Accuracy from numbers of words and characters alone, against the largest class's
-    share.
-    """
-    reviews, pairs = _both("reviews"), _both("pairs")
-    questions, endings = _both("questions"), _both("endings")
-    found = {
-        label: _from_lengths(
-            [[r["text"]] for r in reviews], [r[label] for r in reviews]
-        )
+    """Accuracy from lengths alone, in words and characters; the largest class."""
+    reviews, pairs, questions = map(_both, ("reviews", "pairs", "questions"))
+    texts = [[row["text"]] for row in reviews]
+    sides = [[row["text"], row["text_pair"]] for row in pairs]
+    relations = [row["relation"] for row in pairs]
+    answerable = [bool(row["answers"]["text"]) for row in questions]
+    asked = {
+        label: (texts, [row[label] for row in reviews])
         for label in ("sentiment", "stars", "topic")
     }
-    for aspect in data.ASPECTS:
-        has = [aspect in row["aspects"] for row in reviews]
-        found[f"aspect {aspect}"] = _from_lengths([[r["text"]] for r in reviews], has)
-    sides = [[row["text"], row["text_pair"]] for row in pairs]
-    found["relation"] = _from_lengths(sides, [row["relation"] for row in pairs])
-    found["relation, second sentence"] = _from_lengths(
-        [side[1:] for side in sides], [row["relation"] for row in pairs]
-    )
-    asked = [[row["question"]] for row in questions]
-    found["answerable"] = _from_lengths(
-        asked, [bool(r["answers"]["text"]) for r in questions]
-    )
-    found["ending"] = {"score": _longest_or_shortest(endings), "chance": 0.25}
-    found["next sentence"] = {
-        "score": _longest_or_shortest(_both("next")),
-        "chance": 0.25,
+    asked |= {
+        f"aspect {aspect}": (texts, [aspect in row["aspects"] for row in reviews])
+        for aspect in data.ASPECTS
     }
+    asked["relation"] = (sides, relations)
+    asked["relation, second sentence"] = ([side[1:] for side in sides], relations)
+    asked["answerable"] = ([[row["question"]] for row in questions], answerable)
+    found = {name: _from_lengths(*pair) for name, pair in asked.items()}
+    for name, sample in {"ending": "endings", "next sentence": "next"}.items():
+        found[name] = {"score": _longest_or_shortest(_both(sample)), "chance": 0.25}
     return found
 
 
 def _from_lengths(texts: list[list[str]], labels: Sequence) -> dict[str, float]:
-    from collections import Counter
-
-    x = [
-        [size for text in row for size in (len(text.split()), len(text))]
-        for row in texts
-    ]
-    right = 0
-    for train, test in _folds(len(x)):
-        scale = [max(column) for column in zip(*x, strict=True)]
-        unit = [
-            [value / top for value, top in zip(row, scale, strict=True)] for row in x
-        ]
-        guesses = _classify(
-            [unit[i] for i in train],
-            [labels[i] for i in train],
-            [unit[i] for i in test],
-        )
-        right += sum(guess == labels[i] for guess, i in zip(guesses, test, strict=True))
-    return {"score": right / len(x), "chance": max(Counter(labels).values()) / len(x)}
+    sizes = [[n for t in row for n in (len(t.split()), len(t))] for row in texts]
+    units = np.array(sizes) / np.max(sizes, axis=0)
+    chance = max(Counter(labels).values()) / len(labels)
+    return {"score": _crossed(_classifier(), units, labels), "chance": chance}
 
 
 def _longest_or_shortest(rows: Rows) -> float:
     """The better of two rules: always the longest ending, always the shortest."""
-    rates = []
-    for pick in (max, min):
-        hits = [
-            pick(range(4), key=lambda i, r=row: len(r["choices"][i])) == row["label"]
-            for row in rows
-        ]
-        rates.append(sum(hits) / len(rows))
-    return max(rates)
+    sizes = np.array([[len(choice) for choice in row["choices"]] for row in rows])
+    labels = np.array([row["label"] for row in rows])
+    picks = sizes.argmax(1), sizes.argmin(1)
+    return max(float(np.mean(pick == labels)) for pick in picks)

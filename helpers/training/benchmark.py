@@ -1,8 +1,8 @@
 """Fair timing: two ways of doing the same work, taking turns in one run.
 
 A machine is never quite alone. So the sides alternate, after a warm-up each; what
-counts is the median, and beside it stands the spread. Memory is what a call adds to the
-process at its peak.
+counts is the median, and beside it stand the quartiles. Memory is what a call adds to
+the process at its peak.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ def paired(
 
     >>> sorted(paired({"a": lambda: None, "b": lambda: None}, repeats=2)["a"])
     ['high', 'low', 'median', 'runs']
-
-    Raises `ValueError` for fewer than two repeats.
     """
     if repeats < 2:
         raise ValueError("a median with a spread needs at least two repeats")
@@ -42,23 +40,20 @@ def paired(
             if turn >= warm:
                 runs[name].append(time.perf_counter() - began)
         progress()
-    return {name: _spread(seconds) for name, seconds in runs.items()}
+    return {name: _quartiles(taken) | {"runs": taken} for name, taken in runs.items()}
 
 
-def _spread(seconds: list[float]) -> dict[str, Any]:
-    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
-    return {"median": median, "low": low, "high": high, "runs": seconds}
+def _quartiles(values: list[float]) -> dict[str, Any]:
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": median, "low": low, "high": high}
 
 
 def ratio(
     timed: Mapping[str, Mapping[str, Any]], slow: str, fast: str
 ) -> dict[str, float]:
-    """How many times faster: the median over turns of slow / fast, and its
-    quartiles.
-    """
+    """How many times faster: the median over turns of slow / fast, and quartiles."""
     pairs = zip(timed[slow]["runs"], timed[fast]["runs"], strict=True)
-    spread = _spread([s / f for s, f in pairs])
-    return {name: spread[name] for name in ("median", "low", "high")}
+    return _quartiles([s / f for s, f in pairs])
 
 
 def peak_memory_apart(build: Callable[..., Callable[[], Any]], *arguments: Any) -> int:
@@ -86,7 +81,10 @@ def peak_memory(work: Callable[[], Any]) -> int:
     import psutil
 
     process, done = psutil.Process(), threading.Event()
-    _give_back()
+    gc.collect()
+    if sys.platform == "linux":  # what glibc keeps would hide what a call needs
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
+        trim(0)
     before = peak = process.memory_info().rss
 
     def watch() -> None:
@@ -102,19 +100,3 @@ def peak_memory(work: Callable[[], Any]) -> int:
         done.set()
         watcher.join()
     return max(peak, process.memory_info().rss) - before
-
-
-def _give_back() -> None:
-    """Return freed memory to the system: what the C library keeps would hide what a
-    call needs.
-
-    Where there is no glibc (macOS, Windows) this collects garbage and no more.
-    """
-    gc.collect()
-    trim = (
-        getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if sys.platform == "linux"
-        else None
-    )
-    if trim is not None:
-        trim(0)

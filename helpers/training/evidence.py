@@ -36,26 +36,21 @@ def of_numbers(task: Task, guesses: Any, right: Any) -> np.ndarray:
     return np.asarray(guesses, dtype=float)
 
 
-def of_prediction(task: Task, prediction: Any, names: Sequence[str]) -> np.ndarray:
+def of_prediction(task: Task, prediction: Any, names: Sequence[str] = ()) -> np.ndarray:
     """Evidence from the logits and labels of `Trainer.predict`; `names` those of BIO
     tags.
 
     Questions are not decoded here: their evidence is the F1 of each.
     """
-    logits, labels = (
-        np.asarray(prediction.predictions),
-        np.asarray(prediction.label_ids),
-    )
+    logits = np.asarray(prediction.predictions)
+    labels = np.asarray(prediction.label_ids)
     if task.head in ("classification", "choices"):
         return of_numbers(task, logits.argmax(-1), labels)
     if task.head == "multilabel":
-        sides = [
-            [row.nonzero()[0].tolist() for row in side]
-            for side in (logits > 0, labels == 1)
-        ]
+        sides = [[row.nonzero()[0] for row in side] for side in (logits > 0, labels)]
         return of_numbers(task, *sides)
     if task.head == "tokens":
-        sides = [_entities(side, labels, names) for side in (logits.argmax(-1), labels)]
+        sides = (_entities(tags, labels, names) for tags in (logits.argmax(-1), labels))
         return of_numbers(task, *sides)
     return of_numbers(task, logits.reshape(len(labels)), labels)
 
@@ -70,9 +65,7 @@ def _entities(
 
 
 def score(task: Task, evidence: np.ndarray, right: np.ndarray | None = None) -> float:
-    """The task's score of the rows that `evidence` is of; `right` are the numbers to be
-    told.
-    """
+    """The task's score of these rows; `right` are the numbers to be told."""
     if task.head in ("multilabel", "tokens"):
         found, guessed, true = evidence.sum(0)
         return float(2 * found / max(guessed + true, 1))
@@ -97,12 +90,10 @@ def draws(
     for number in range(DRAWS):
         rows = np.random.default_rng((seed, number)).integers(count, size=count)
         seeds = np.random.default_rng((seed, number, len(tables), 1))
-        chosen = seeds.integers(len(tables), size=len(tables))
+        chosen = seeds.integers(len(tables), size=len(tables)).tolist()
         part = None if right is None else right[rows]
-        scores = {
-            at: score(task, tables[at][rows], part) for at in set(chosen.tolist())
-        }
-        found[number] = np.mean([scores[at] for at in chosen.tolist()])
+        scores = {at: score(task, tables[at][rows], part) for at in set(chosen)}
+        found[number] = np.mean([scores[at] for at in chosen])
     return found
 
 

@@ -1,9 +1,7 @@
-"""Every head, teacher and student, several seeds: the table behind the notebooks on
-fine-tuning.
+"""Every head, teacher and student, several seeds: the table that the notebooks read.
 
 `workbook heads` fine-tunes whatever the stored file does not hold yet and rewrites it
-after each run, so that it can be stopped at any time. The notebooks read the file and
-run one seed live.
+after each run, so that it can be stopped at any time.
 """
 
 from __future__ import annotations
@@ -13,18 +11,16 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from helpers import data
+from helpers import checkpoints, data
 from helpers.core.cache import write_json
 from helpers.core.errors import WorkbookError
-from helpers.data import splits
-from helpers.data.tasks import TASKS, Task, sample, task
+from helpers.core.machine import machine
+from helpers.data.splits import fewer
+from helpers.data.tasks import TASKS, sample, task
 from helpers.data.tasks import load as rows_of
-from helpers.training.finetuning import Outcome, Recipe, fine_tune, recipe
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+from helpers.training.finetuning import Recipe, fine_tune, recipe
 
 STORED = data.DATA / "measurements" / "heads.json"
 BASELINES = data.DATA / "measurements" / "baselines.json"
@@ -32,32 +28,28 @@ KINDS = ("bert", "distilbert")
 DISTILLED = "distilled"  # the student taught by the fine-tuned teacher
 TAUGHT = ("questions",)  # the tasks with such runs
 
-# tasks whose learning curve is stored, for the teacher: as many rows as these shares of
-# all
+# the teacher's learning curves: of these tasks, with such parts of the rows
 CURVES = ("sentiment", "stars", "endings")
 SHARES = {"eighth": 8, "quarter": 4, "half": 2}
 
 
 def keys(tasks: Iterable[str], seeds: int) -> list[str]:
     """`kind/task/seed` of a whole run, in its order: seed by seed, then the learning
-    curves.
-
-    Those are `bert/task@half/seed`: the teacher, with half of the rows to learn from.
-    Last comes task distillation, `distilled/questions/seed`.
+    curves (`bert/task@half/seed`), then task distillation.
     """
     names, numbers = list(tasks), range(seeds)
-    whole = [
-        f"{kind}/{name}/{seed}" for seed in numbers for name in names for kind in KINDS
-    ]
     parts = [f"{name}@{share}" for name in names if name in CURVES for share in SHARES]
-    curves = [f"bert/{part}/{seed}" for part in parts for seed in numbers]
-    taught = [
-        f"{DISTILLED}/{name}/{seed}"
-        for name in names
-        if name in TAUGHT
-        for seed in numbers
+    taught = [name for name in names if name in TAUGHT]
+    return [
+        *(
+            f"{kind}/{name}/{seed}"
+            for seed in numbers
+            for name in names
+            for kind in KINDS
+        ),
+        *(f"bert/{part}/{seed}" for part in parts for seed in numbers),
+        *(f"{DISTILLED}/{name}/{seed}" for name in taught for seed in numbers),
     ]
-    return whole + curves + taught
 
 
 def run(
@@ -74,102 +66,70 @@ def run(
     `steps` replaces what the recipes say about length, to try a machine out.
 
     Returns {"machine", "recipes", "runs": {key: {"scores", "seconds"}}}.
-
-    Raises `WorkbookError` on an unknown task, or when a run in the file had another
-    recipe.
     """
-    from helpers.core.machine import machine
-
-    report = (
-        _read(path) if path.exists() else {"machine": {}, "recipes": {}, "runs": {}}
-    )
-    table = _Table(
-        profile,
-        {f"{k}/{n}": _recipe(n, profile, k, steps) for n in tasks for k in KINDS},
-    )
-    for name, wanted in table.recipes.items():
-        if report["recipes"].setdefault(name, asdict(wanted)) != asdict(wanted):
+    report = {"machine": {}, "recipes": {}, "runs": {}}
+    if path.exists():
+        report = load(path)
+    recipes = {f"{kind}/{name}": recipe(task(name), profile, kind)
+               for name in tasks for kind in KINDS}  # fmt: skip
+    for name, how in recipes.items():
+        if steps is not None:
+            how = recipes[name] = replace(how, steps=steps)
+        if report["recipes"].setdefault(name, asdict(how)) != asdict(how):
             raise WorkbookError(
                 f"{path}: {name} ran with another recipe; move the file away"
             )
+    teachers: dict[tuple[str, int], Any] = {}  # task distillation needs them again
     for key in keys(tasks, seeds):
         if key not in report["runs"]:
-            report["runs"][key] = table.run(*key.split("/"))
+            report["runs"][key] = _one_run(key, profile, recipes, teachers)
             report["machine"] = machine()
             write_json(path, report)
         done(key)
     return report
 
 
-def _recipe(name: str, profile: str, kind: str, steps: int | None) -> Recipe:
-    found = recipe(task(name), profile, kind)
-    return found if steps is None else replace(found, steps=steps)
+def _one_run(
+    key: str, profile: str, recipes: Mapping[str, Recipe], teachers: dict
+) -> dict[str, Any]:
+    """One run, `kind/name/seed` of `keys`: its scores and its seconds."""
+    kind, name, number = key.split("/")
+    name, _, share = name.partition("@")
+    one, seed = task(name), int(number)
+    sets = rows_of(one, profile)
+    if share:
+        count = len(sets["train"]) // SHARES[share]
+        sets["train"] = fewer(sets["train"], count, seed)
 
+    def tuned(kind: str) -> Any:
+        source = getattr(checkpoints, kind)(profile)
+        return fine_tune(one, sets, source, recipes[f"{kind}/{name}"], seed)
 
-class _Table:
-    """The runs of one table; remembers the teachers that task distillation needs
-    again.
-    """
-
-    def __init__(self, profile: str, recipes: Mapping[str, Recipe]) -> None:
-        self.profile, self.recipes = profile, recipes
-        self.teachers: dict[tuple[str, int], Any] = {}
-
-    def run(self, kind: str, name: str, seed: str) -> dict[str, Any]:
-        """One run, `kind/name/seed` of `keys`: its scores and its seconds."""
-        name, _, share = name.partition("@")
-        one, number = task(name), int(seed)
-        sets = rows_of(one, self.profile)
-        if share:
-            sets["train"] = fewer(
-                sets["train"], len(sets["train"]) // SHARES[share], number
-            )
-        if kind == DISTILLED:
-            outcome = self._distil(one, sets, number)
-        else:
-            outcome = self._fine_tune(kind, one, sets, number)
-        if kind == "bert" and name in TAUGHT:
-            self.teachers[name, number] = outcome.trainer.model
-        scores = {score: round(value, 4) for score, value in outcome.scores.items()}
-        return {"scores": scores, "seconds": round(outcome.seconds, 1)}
-
-    def _fine_tune(self, kind: str, one: Task, sets: DatasetDict, seed: int) -> Outcome:
-        from helpers import checkpoints
-
-        source = getattr(checkpoints, kind)(self.profile)
-        return fine_tune(one, sets, source, self.recipes[f"{kind}/{one.name}"], seed)
-
-    def _distil(self, one: Task, sets: DatasetDict, seed: int) -> Outcome:
-        from helpers import checkpoints
+    if kind == DISTILLED:
         from helpers.training.task_distillation import distil
 
-        teacher = self.teachers.get((one.name, seed))
-        if (
-            teacher is None
-        ):  # it was trained when the table was begun, by another process
-            teacher = self._fine_tune("bert", one, sets, seed).trainer.model
-        source, how = (
-            checkpoints.distilbert(self.profile),
-            self.recipes[f"distilbert/{one.name}"],
-        )
-        return distil(one, sets, teacher, source, how, seed)
-
-
-def fewer(rows: Dataset, count: int, seed: int) -> Dataset:
-    """`count` of the rows, each class in proportion, other rows for another seed."""
-    return splits.fewer(rows, count, seed)
+        # a teacher is missing where another process began the table
+        teacher = teachers.get((name, seed)) or tuned("bert").trainer.model
+        student = checkpoints.distilbert(profile), recipes[f"distilbert/{name}"]
+        outcome = distil(one, sets, teacher, *student, seed)
+    else:
+        outcome = tuned(kind)
+    if kind == "bert" and name in TAUGHT:
+        teachers[name, seed] = outcome.trainer.model
+    scores = {score: round(value, 4) for score, value in outcome.scores.items()}
+    return {"scores": scores, "seconds": round(outcome.seconds, 1)}
 
 
 def load(path: Path = STORED) -> dict[str, Any]:
-    """The stored table.
-
-    Raises `WorkbookError` when it is missing.
-    """
-    if not path.exists():
-        raise WorkbookError(
-            f"{path} is missing: `workbook heads` makes it, in an hour or two"
-        )
-    return _read(path)
+    """The stored table."""
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError:
+        fault = "is missing: `workbook heads` makes it, in an hour or two"
+        raise WorkbookError(f"{path} {fault}") from None
+    except ValueError:
+        fault = "expected JSON, as `workbook heads` writes it"
+        raise WorkbookError(f"{path}: {fault}") from None
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -182,53 +142,46 @@ def summary(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     taught by the fine-tuned teacher.
     """
     baselines = json.loads(BASELINES.read_text(encoding="utf8"))["baselines"]
-    rows = {name: _row(report["runs"], one) for name, one in TASKS.items()}
-    for name, row in rows.items():
-        row["baseline"] = baselines.get(TASKS[name].record)
+    rows = {}
+    for name, one in TASKS.items():
+        row = _row(report, name, one.score)
+        if any(kind in row for kind in KINDS):
+            row["baseline"] = baselines.get(one.record)
+            rows[name] = row
         if all(kind in row for kind in KINDS):
             row["retention"] = row["distilbert"]["mean"] / row["bert"]["mean"]
-    return {
-        name: row for name, row in rows.items() if any(kind in row for kind in KINDS)
-    }
+    return rows
 
 
-def _row(
-    runs: Mapping[str, Any], one: Task, score: str | None = None
-) -> dict[str, Any]:
+def _row(report: Mapping[str, Any], name: str, score: str) -> dict[str, Any]:
+    """{model: {"mean", "runs", "seconds"}} of the runs of one task."""
     row: dict[str, Any] = {}
     for kind in (*KINDS, DISTILLED):
-        found = [
-            runs[key] for key in sorted(runs) if key.startswith(f"{kind}/{one.name}/")
-        ]
-        scores = [run["scores"][score or one.score] for run in found]
-        if found:
+        if found := _runs(report, f"{kind}/{name}"):
+            values = [run["scores"][score] for run in found]
             seconds = statistics.median(run["seconds"] for run in found)
-            row[kind] = {
-                "mean": statistics.mean(scores),
-                "runs": scores,
-                "seconds": seconds,
-            }
+            mean = statistics.mean(values)
+            row[kind] = {"mean": mean, "runs": values, "seconds": seconds}
     return row
+
+
+def _runs(report: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    runs = sorted(report["runs"].items())
+    return [run for key, run in runs if key.startswith(f"{part}/")]
 
 
 def curve(report: Mapping[str, Any], name: str) -> dict[int, list[float]]:
     """{rows learned from: the teacher's score with each seed}, fewest rows first."""
     one, size = task(name), len(sample(task(name))["train"])
-    sizes = {f"{name}@{share}": size // part for share, part in SHARES.items()} | {
-        name: size
-    }
+    parts = {f"{name}@{share}": size // part for share, part in SHARES.items()}
     return {
-        rows: [
-            run["scores"][one.score]
-            for key, run in sorted(report["runs"].items())
-            if key.startswith(f"bert/{part}/")
-        ]
-        for part, rows in sizes.items()
+        rows: [run["scores"][one.score] for run in _runs(report, f"bert/{part}")]
+        for part, rows in (parts | {name: size}).items()
     }
 
 
 def figures(
-    report: Mapping[str, Any], name: str, live: float, score: str | None = None
+    report: Mapping[str, Any], name: str, live: float, score: str = ""
 ) -> dict[str, float]:
     """What a notebook records of a task: the stored means, the bag of words, and this
     run's value.
@@ -236,8 +189,7 @@ def figures(
     `live` is what the student reached just now; `score` another one than the task
     counts.
     """
-    one = task(name)
-    row = _row(report["runs"], one, score)
+    row = _row(report, name, score or task(name).score)
     means = {kind: row[kind]["mean"] for kind in KINDS}
     return {**means, "baseline": summary(report)[name]["baseline"], "live": live}
 
@@ -248,25 +200,21 @@ def spread(runs: Sequence[float]) -> tuple[float, float]:
 
     The prediction interval: mean ± t s sqrt(1 + 1/n), with s at least 0.005. It is
     wide: three runs say little about their own spread.
-
-    Raises `ValueError` with fewer than two runs.
     """
     from scipy.stats import t
 
-    if len(runs) < 2:
-        raise ValueError(
-            f"{len(runs)} run says nothing about spread; expected two or more"
-        )
-    deviation = max(statistics.stdev(runs), 0.005)
-    reach = float(t.ppf(0.975, len(runs) - 1)) * deviation * (1 + 1 / len(runs)) ** 0.5
-    return statistics.mean(runs) - reach, statistics.mean(runs) + reach
+    count = len(runs)
+    if count < 2:
+        raise ValueError(f"{count} run says nothing about spread; expected two or more")
+    scale = max(statistics.stdev(runs), 0.005) * (1 + 1 / count) ** 0.5
+    low, high = t.interval(0.95, count - 1, statistics.mean(runs), scale)
+    return float(low), float(high)
 
 
 def retention(rows: Mapping[str, Mapping[str, Any]]) -> float:
     """The student's macro-average over the teacher's, of the tasks that both ran."""
     both = [row for row in rows.values() if "retention" in row]
-    totals = (sum(row[kind]["mean"] for row in both) for kind in KINDS)
-    teacher, student = totals
+    teacher, student = (sum(row[kind]["mean"] for row in both) for kind in KINDS)
     return student / teacher
 
 
@@ -283,12 +231,3 @@ def kept(
     plain = sum(row["baseline"] for row in rows.values()) / sum(teacher.values())
     now = sum(live.values()) / sum(teacher[name] for name in live)
     return {"bert": 1.0, "distilbert": retention(rows), "baseline": plain, "live": now}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except ValueError:
-        raise WorkbookError(
-            f"{path}: expected JSON, as `workbook heads` writes it"
-        ) from None

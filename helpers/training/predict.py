@@ -21,25 +21,21 @@ def opened(folder: Path) -> tuple[Any, Any, dict[str, Any]]:
     """(model, tokenizer, what `workbook.json` says) of a folder that `fine-tune` made.
 
     The model is on the GPU in half precision where there is one, else on the CPU.
-
-    Raises `WorkbookError` when the folder is not one of those.
     """
     import torch
-    import transformers
+    import transformers as hf
 
     if not (folder / ABOUT).exists():
         raise WorkbookError(
             f"{folder} has no {ABOUT}: `workbook fine-tune` makes such a folder"
         )
     about = json.loads((folder / ABOUT).read_text(encoding="utf8"))
-    config = transformers.AutoConfig.from_pretrained(folder)
-    family = getattr(transformers, config.architectures[0])
-    gpu = torch.cuda.is_available()
-    model = family.from_pretrained(
-        folder, dtype=torch.float16 if gpu else torch.float32
-    )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return model.to("cuda" if gpu else "cpu").eval(), tokenizer, about
+    family = getattr(hf, hf.AutoConfig.from_pretrained(folder).architectures[0])
+    where, dtype = "cpu", torch.float32
+    if torch.cuda.is_available():
+        where, dtype = "cuda", torch.float16
+    model = family.from_pretrained(folder, dtype=dtype).to(where).eval()
+    return model, hf.AutoTokenizer.from_pretrained(folder), about
 
 
 def answers(model: Any, tokenizer: Any, about: dict[str, Any], rows: Rows) -> Rows:
@@ -47,106 +43,92 @@ def answers(model: Any, tokenizer: Any, about: dict[str, Any], rows: Rows) -> Ro
 
     `rows` hold the columns of the head's schema, without labels.
     """
-    return _HEADS[about["head"]](model, tokenizer, about["recipe"], rows)
+    return _HEADS[about["head"]](_Reader(model, tokenizer, about["recipe"]), rows)
 
 
-def _logits(
-    model: Any, tokenizer: Any, recipe: dict, *texts: list[str], **more: Any
-) -> Any:
-    """(logits (N, ...), the batch): one forward pass, padded to its longest row."""
-    import torch
+class _Reader:
+    """The model with its tokenizer: texts in, outputs out."""
 
-    batch = tokenizer(
-        *texts, truncation=True, padding=True, max_length=recipe["max_length"],
-        return_tensors="pt", **more,
-    )  # fmt: skip
-    inputs = {k: batch[k].to(model.device) for k in ("input_ids", "attention_mask")}
-    with torch.inference_mode():
-        return model(**inputs), batch
+    def __init__(self, model: Any, tokenizer: Any, recipe: dict[str, Any]) -> None:
+        self.model, self.tokenizer, self.recipe = model, tokenizer, recipe
+        self.names = model.config.id2label
+
+    def tokens(self, *texts: list, **more: Any) -> Any:
+        """A batch of the tokenizer, padded to its longest row."""
+        how = {"truncation": True, "max_length": self.recipe["max_length"]}
+        return self.tokenizer(*texts, **how, **more, padding=True, return_tensors="pt")
+
+    def read(self, batch: Any, nested: bool = False) -> Any:
+        """The model's output; `nested`: the batch is one row of choices."""
+        import torch
+
+        inputs = {
+            name: batch[name][None] if nested else batch[name]
+            for name in ("input_ids", "attention_mask")
+        }
+        with torch.inference_mode():
+            return self.model(**{k: v.to(self.model.device) for k, v in inputs.items()})
+
+    def logits(self, rows: Rows) -> Any:
+        """Logits (N, K) of the rows' texts, in float32."""
+        names = [name for name in ("text", "text_pair") if name in rows[0]]
+        texts = ([row[name] for row in rows] for name in names)
+        return self.read(self.tokens(*texts)).logits.float()
 
 
-def _texts(rows: Rows) -> list[list[str]]:
-    return [
-        [row[name] for row in rows] for name in ("text", "text_pair") if name in rows[0]
-    ]
-
-
-def _classes(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
-    shares = (
-        _logits(model, tokenizer, recipe, *_texts(rows))[0].logits.float().softmax(-1)
-    )
-    top, names = shares.max(-1), model.config.id2label
+def _classes(reader: _Reader, rows: Rows) -> Rows:
+    top = reader.logits(rows).softmax(-1).max(-1)
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-    return [{"label": names[i], "probability": round(p, 4)} for i, p in pairs]
+    return [{"label": reader.names[i], "probability": round(p, 4)} for i, p in pairs]
 
 
-def _label_sets(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
-    shares = (
-        _logits(model, tokenizer, recipe, *_texts(rows))[0].logits.float().sigmoid()
-    )
-    names = model.config.id2label
+def _label_sets(reader: _Reader, rows: Rows) -> Rows:
     return [
         {
-            "labels": [names[i] for i, p in enumerate(row) if p > 0.5],
-            "probabilities": {names[i]: round(p, 4) for i, p in enumerate(row)},
+            "labels": [reader.names[i] for i, p in enumerate(row) if p > 0.5],
+            "probabilities": {reader.names[i]: round(p, 4) for i, p in enumerate(row)},
         }
-        for row in shares.tolist()
+        for row in reader.logits(rows).sigmoid().tolist()
     ]
 
 
-def _numbers(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
-    found = _logits(model, tokenizer, recipe, *_texts(rows))[0].logits.float()[:, 0]
-    return [{"score": round(value, 4)} for value in found.tolist()]
+def _numbers(reader: _Reader, rows: Rows) -> Rows:
+    return [{"score": round(value, 4)} for (value,) in reader.logits(rows).tolist()]
 
 
-def _tags(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
+def _tags(reader: _Reader, rows: Rows) -> Rows:
     from helpers.training.spans import word_tags
 
     words = [row["tokens"] for row in rows]
-    found, batch = _logits(model, tokenizer, recipe, words, is_split_into_words=True)
-    names = model.config.id2label
-    best = found.logits.argmax(-1).tolist()
+    batch = reader.tokens(words, is_split_into_words=True)
+    best = reader.read(batch).logits.argmax(-1).tolist()
+    tags = [[reader.names[i] for i in row] for row in best]
     return [
-        {"tags": word_tags([names[i] for i in row], batch.word_ids(n), len(words[n]))}
-        for n, row in enumerate(best)
+        {"tags": word_tags(tags[n], batch.word_ids(n), len(words[n]))}
+        for n in range(len(rows))
     ]
 
 
-def _spans(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
-    import torch
-
+def _spans(reader: _Reader, rows: Rows) -> Rows:
     from helpers.training.spans import answers as decoded
     from helpers.training.windows import encode_questions
 
     questions, contexts = (
         [row[name] for row in rows] for name in ("question", "context")
     )
-    windows = encode_questions(
-        tokenizer, questions, contexts, recipe["max_length"], recipe["stride"]
-    )
-    batch = tokenizer.pad(windows.inputs, return_tensors="pt").to(model.device)
-    with torch.inference_mode():
-        out = model(batch["input_ids"], batch["attention_mask"])
-    given = decoded(
-        windows, contexts, out.start_logits.float().cpu(), out.end_logits.float().cpu()
-    )
-    return [{"answer": found.text} for found in given]
+    sizes = reader.recipe["max_length"], reader.recipe["stride"]
+    windows = encode_questions(reader.tokenizer, questions, contexts, *sizes)
+    out = reader.read(reader.tokenizer.pad(windows.inputs, return_tensors="pt"))
+    logits = out.start_logits.float().cpu(), out.end_logits.float().cpu()
+    return [{"answer": found.text} for found in decoded(windows, contexts, *logits)]
 
 
-def _choices(model: Any, tokenizer: Any, recipe: dict, rows: Rows) -> Rows:
-    import torch
-
+def _choices(reader: _Reader, rows: Rows) -> Rows:
     found = []
     for row in rows:  # any number of choices a row
-        batch = tokenizer(
-            [row["context"]] * len(row["choices"]), row["choices"], truncation=True,
-            padding=True, max_length=recipe["max_length"], return_tensors="pt",
-        )  # fmt: skip
-        inputs = {
-            k: batch[k][None].to(model.device) for k in ("input_ids", "attention_mask")
-        }
-        with torch.inference_mode():
-            shares = model(**inputs).logits[0].float().softmax(-1)
+        contexts = [row["context"]] * len(row["choices"])
+        out = reader.read(reader.tokens(contexts, row["choices"]), nested=True)
+        shares = out.logits[0].float().softmax(-1)
         best = int(shares.argmax())
         found.append({"choice": best, "probability": round(float(shares[best]), 4)})
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.core.errors import WorkbookError
-from helpers.data.columns import ENDING, SYNONYMS
+from helpers.data.columns import ENDING, SYNONYMS, each
 
 Row = dict[str, Any]
 ASKED = {
@@ -20,16 +20,13 @@ ASKED = {
     "questions": ("question", "context"),
     "choices": ("context", "choices"),
 }
-OUTPUTS = (".csv", ".jsonl")
+PART = 1_000  # rows of a CSV or Parquet file that are held at a time
 
 
 def rows(path: Path, encoding: str = "") -> Iterator[Row]:
     """The rows of a CSV, TSV, JSONL, Parquet or Excel file, one after the other.
 
-    CSV and JSONL are read line by line, Parquet batch by batch: no more than a few rows
-    are held. Cells of a CSV are texts.
-
-    Raises `WorkbookError`, with the line, on what cannot be read.
+    All but Excel's are read a part at a time. Cells of a CSV are texts.
     """
     kind, encoding = path.suffix.lower(), encoding or "utf-8-sig"
     if kind in (".jsonl", ".ndjson"):
@@ -37,14 +34,13 @@ def rows(path: Path, encoding: str = "") -> Iterator[Row]:
     elif kind == ".parquet":
         from pyarrow.parquet import ParquetFile
 
-        for batch in ParquetFile(path).iter_batches(1_000):
+        for batch in ParquetFile(path).iter_batches(PART):
             yield from batch.to_pylist()
     elif kind in (".xlsx", ".xls"):
         import pandas as pd
 
-        yield from pd.read_excel(path, dtype=str, keep_default_na=False).to_dict(
-            "records"
-        )
+        table = pd.read_excel(path, dtype=str, keep_default_na=False)
+        yield from table.to_dict("records")
     elif kind in (".csv", ".tsv", ".tab", ".txt"):
         yield from _csv(path, encoding)
     else:
@@ -54,28 +50,22 @@ def rows(path: Path, encoding: str = "") -> Iterator[Row]:
 def _csv(path: Path, encoding: str) -> Iterator[Row]:
     import pandas as pd
 
+    how = {"dtype": str, "keep_default_na": False, "chunksize": PART}
     try:
         with path.open(encoding=encoding, newline="") as file:
             header = file.readline()
-        if found := re.fullmatch(r"sep=(.)\s*", header):  # Excel's own first line
-            mark, skip = found[1], 1
-        else:
-            mark, skip = (
-                max(
-                    "\t" if path.suffix in (".tsv", ".tab") else ",;\t|",
-                    key=header.count,
-                ),
-                0,
-            )
-        for part in pd.read_csv(
-            path, sep=mark, skiprows=skip, engine="python", dtype=str,
-            keep_default_na=False, encoding=encoding, chunksize=1_000,
-        ):  # fmt: skip
-            yield from part.to_dict("records")
+            marks = "\t" if path.suffix in (".tsv", ".tab") else ",;\t|"
+            mark = max(marks, key=header.count)
+            if excel := re.fullmatch(r"sep=(.)\s*", header):  # Excel's own first line
+                mark = excel[1]
+            else:
+                file.seek(0)
+            for part in pd.read_csv(file, sep=mark, engine="python", **how):
+                yield from part.to_dict("records")
     except UnicodeDecodeError as error:
         raise WorkbookError(
-            f"{path}: byte 0x{error.object[error.start]:02x} is not {encoding}; name the "
-            "encoding, for instance --encoding cp1252"
+            f"{path}: byte 0x{error.object[error.start]:02x} is not {encoding}; "
+            "name the encoding, for instance --encoding cp1252"
         ) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise WorkbookError(f"{path}: {' '.join(str(error).split())}") from None
@@ -95,17 +85,13 @@ def _json_lines(path: Path, encoding: str) -> Iterator[Row]:
 
 
 def places(names: list[str], head: str, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """{column of the schema: column of the file}, by `columns` or by the usual names.
-
-    Raises `WorkbookError` when a column is not found.
-    """
+    """{column of the schema: that of the file}, by `columns` or by the usual names."""
     lower, found = {str(name).lower(): name for name in names}, {}
     for wanted in ASKED.get(head, ("text",)):
+        several = [name for name in names if ENDING.fullmatch(str(name))]
         if wanted in columns:
             found[wanted] = columns[wanted]
-        elif wanted == "choices" and (
-            several := [n for n in names if ENDING.fullmatch(str(n))]
-        ):
+        elif wanted == "choices" and several:
             found[wanted] = several
         else:
             usual = (wanted, *SYNONYMS.get(wanted, "").split("|"))
@@ -113,17 +99,12 @@ def places(names: list[str], head: str, columns: Mapping[str, Any]) -> dict[str,
     pair = columns.get("text_pair") or lower.get("text_pair")
     if head in ("classification", "multilabel", "regression") and pair:
         found["text_pair"] = pair
-    asked = [
-        own
-        for value in found.values()
-        for own in (value if isinstance(value, list) else [value])
-    ]
-    if missing := [own for own in asked if own not in names]:
-        lacks = next(wanted for wanted, own in found.items() if own in (None, *missing))
-        raise WorkbookError(
-            f"no column is {lacks!r} among {', '.join(map(str, names))}; say which: "
-            f"--columns '{json.dumps({lacks: str(names[0])})}'"
-        )
+    for lacks, own in found.items():
+        if any(name not in names for name in each(own)):
+            raise WorkbookError(
+                f"no column is {lacks!r} among {', '.join(map(str, names))}; say which:"
+                f" --columns '{json.dumps({lacks: str(names[0])})}'"
+            )
     return found
 
 
@@ -134,12 +115,9 @@ def in_schema(row: Row, where: Mapping[str, Any]) -> Row:
         value = [row[name] for name in own] if isinstance(own, list) else row[own]
         if column == "tokens" and isinstance(value, str):
             value = value.split()
-        elif column != "choices" and column != "tokens":
-            value = (
-                " ".join(map(str, value))
-                if isinstance(value, list)
-                else str(value or "")
-            )
+        elif column not in ("choices", "tokens"):
+            parts = map(str, value) if isinstance(value, list) else [str(value or "")]
+            value = " ".join(parts)
         found[column] = value
     return found
 
@@ -151,12 +129,10 @@ def chunks(every: Iterator[Row], size: int) -> Iterator[list[Row]]:
 
 
 class Writer:
-    """Rows with their answers, to a CSV or JSONL file that is there whole or not at
-    all.
-    """
+    """Rows with their answers to a CSV or JSONL file: there whole, or not at all."""
 
-    def __init__(self, path: Path):
-        if path.suffix not in OUTPUTS:
+    def __init__(self, path: Path) -> None:
+        if path.suffix not in (".csv", ".jsonl"):
             raise WorkbookError(f"{path}: expected a name that ends in .csv or .jsonl")
         if path.exists():
             raise WorkbookError(f"{path} is there already: name another --output")
@@ -167,19 +143,18 @@ class Writer:
     def write(self, rows: list[Row], answers: list[Row]) -> None:
         """Add rows, their answers in columns of their own behind."""
         for row, answer in zip(rows, answers, strict=True):
-            names = {
-                name: f"predicted_{name}" if name in row else name for name in answer
-            }
-            whole = row | {names[name]: value for name, value in answer.items()}
+            taken = {name: f"predicted_{name}" for name in answer if name in row}
+            whole = row | {taken.get(name, name): v for name, v in answer.items()}
             if self.path.suffix == ".jsonl":
                 self.file.write(json.dumps(whole, ensure_ascii=False) + "\n")
                 continue
             if self.csv is None:
                 self.csv = csv.DictWriter(self.file, list(whole))
                 self.csv.writeheader()
-            flat = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v
-                    for k, v in whole.items()}  # fmt: skip
-            self.csv.writerow(flat)
+            for name, value in whole.items():
+                if isinstance(value, list | dict):
+                    whole[name] = json.dumps(value, ensure_ascii=False)
+            self.csv.writerow(whole)
 
     def close(self, whole: bool) -> None:
         """Put the file in its place, or take what there is away."""
