@@ -56,3 +56,10 @@ def drawable(word: str) -> str:
     return "".join(
         c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in word
     )
+
+
+def name_rows(axes, names, label: str) -> None:
+    """Names for the rows of a picture in percent, the first on top."""
+    axes.set_yticks(range(len(names)), list(map(drawable, names)), parse_math=False)
+    axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel=label)
+    axes.grid(visible=False, axis="y")
