@@ -193,7 +193,7 @@ def answers(
 def _check_fit(
     windows: Windows, contexts: Sequence[str], both: Sequence[torch.Tensor]
 ) -> None:
-    longest = max(map(len, windows.sequence_ids), default=1)
+    longest = max(map(len, windows.offsets), default=1)
     for logits in both:
         if logits.ndim != 2 or len(logits) != len(windows) or logits.shape[1] < longest:
             raise ValueError(
