@@ -1,4 +1,4 @@
-"""Code of a notebook's cells, to be run by itself."""
+"""What a notebook's cells define, to be tried without the notebook."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 import nbformat
 
 
-def cell(notebook: Path, line: str) -> str:
-    """The one code cell that holds `line`, a line of code or the beginning of one."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    code = [c.source for c in cells if c.cell_type == "code"]
-    (found,) = [source for source in code if f"\n{line}" in f"\n{source}"]
-    return found
+def defined(notebook: Path, name: str, **around: Any) -> Any:
+    """The function or constant `name` of a notebook's cells.
 
-
-def defined(notebook: Path, name: str, **space: Any) -> Any:
-    """A function that a cell defines, which finds what it needs in `space`."""
-    source = cell(notebook, f"def {name}(")
-    (found,) = [n for n in ast.parse(source).body if getattr(n, "name", "") == name]
-    exec(ast.get_source_segment(source, found), space)
-    return space[name]
+    `around` are the names that it finds there.
+    """
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code" and name in cell.source:
+            for node in ast.parse(cell.source).body:
+                targets = [ast.unparse(part) for part in getattr(node, "targets", [])]
+                if name in (getattr(node, "name", ""), *targets):
+                    exec(compile(ast.Module([node], []), notebook.name, "exec"), around)
+                    return around[name]
+    raise AssertionError(f"{notebook.name} defines no {name}")

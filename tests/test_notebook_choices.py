@@ -11,7 +11,11 @@ import torch
 from cells import defined
 from conftest import ROOT
 from pictures import axes, heights, widths, words, xs, ys
-from transformers import DataCollatorForMultipleChoice
+from transformers import (
+    DataCollatorForMultipleChoice,
+    DistilBertConfig,
+    DistilBertForMultipleChoice,
+)
 
 from helpers import data
 from helpers.checkpoints import base_tokenizer

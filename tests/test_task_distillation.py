@@ -10,6 +10,7 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForQuestionAnswering,
+    BertModel,
     TrainerCallback,
 )
 
@@ -25,6 +26,7 @@ from helpers.training.task_distillation import (
 )
 
 TASK = tasks.task("questions")
+SMALL = {"num_hidden_layers": 1, "hidden_size": 36, "intermediate_size": 64}
 SHORT = Recipe(epochs=1, learning_rate=1e-4, steps=2, batch_size=4, max_length=96)
 
 
@@ -103,7 +105,11 @@ def sets():
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
-    return tiny.checkpoint(tmp_path_factory.mktemp("bert"), "Bert")
+    folder = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    BertModel(BertConfig(**SMALL)).save_pretrained(folder)
+    checkpoints.base_tokenizer().save_pretrained(folder)
+    return checkpoints.Checkpoint(folder)
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +203,7 @@ def test_the_loss_of_a_batch_is_half_and_half(taught):
 def test_who_may_teach(sets, teacher, plain, distilbert):
     with pytest.raises(WorkbookError, match="topic has no answers in a text"):
         distil(tasks.task("topic"), sets, teacher, distilbert, SHORT, seed=0)
-    small = {"vocab_size": 99, "hidden_size": 12, "num_hidden_layers": 1}
-    other = BertForQuestionAnswering(BertConfig(**small, intermediate_size=12))
+    other = BertForQuestionAnswering(BertConfig(**SMALL, vocab_size=99))
     with pytest.raises(
         WorkbookError, match="the teacher knows 99 word pieces and the s"
     ):

@@ -1,34 +1,20 @@
-"""Checkpoints of one small layer with the real vocabulary: what only has to run."""
+"""A model small enough that a test may train it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from transformers import DistilBertConfig, DistilBertModel
+
 from helpers.checkpoints import Checkpoint, base_tokenizer
 
-SIZES = {
-    "DistilBert": {"n_layers": 1, "dim": 32, "n_heads": 4, "hidden_dim": 64},
-    "Bert": {
-        "num_hidden_layers": 1,
-        "hidden_size": 32,
-        "num_attention_heads": 4,
-        "intermediate_size": 64,
-    },
-}
+SHAPE = {"n_layers": 1, "dim": 32, "n_heads": 4, "hidden_dim": 64}
 
 
-def model(head: str = "Model", family: str = "DistilBert", seed: int = 0):
-    """An untrained model of the library, in evaluation mode; the same for a seed."""
-    import torch
-    import transformers
-
-    torch.manual_seed(seed)
-    config = getattr(transformers, f"{family}Config")(**SIZES[family])
-    return getattr(transformers, family + head)(config).eval()
-
-
-def checkpoint(folder: Path, family: str = "DistilBert") -> Checkpoint:
-    """Such an encoder, saved with its tokenizer."""
-    model(family=family).save_pretrained(folder)
-    base_tokenizer(family.replace("Bert", "BERT")).save_pretrained(folder)
+def checkpoint(folder: Path) -> Checkpoint:
+    """A DistilBERT of one layer in `folder`: random weights, the real vocabulary."""
+    torch.manual_seed(0)
+    DistilBertModel(DistilBertConfig(**SHAPE)).save_pretrained(folder)
+    base_tokenizer("DistilBERT").save_pretrained(folder)
     return Checkpoint(folder)

@@ -76,7 +76,7 @@ every_piece = Exercise(
             _always_next
         ),
     },
-    praise="This is what align_labels(..., every_piece=insides(names)) does.",
+    praise="This is what align_labels(..., every_piece=inside) does.",
 )
 
 Tags = Sequence[str]

@@ -1,4 +1,4 @@
-"""Entities of tagged sentences: where they stand, which are new, a baseline."""
+"""Entities of tagged sentences: where they stand, and what a small window finds."""
 
 from __future__ import annotations
 
@@ -40,52 +40,6 @@ def torn(text: str, entities: Sequence[tuple[str, int, int]]) -> list[str]:
             first, last = framed.rfind(" ", 0, a + 2), framed.find(" ", max(a + 1, b))
             lines.append(f"{text[a:b]!r} ({kind}) in {framed[first + 1 : last]!r}")
     return lines
-
-
-def by_kind(
-    right: Sentences, guessed: Sentences, kinds: Sequence[str]
-) -> dict[str, tuple[float, float, int]]:
-    """{kind: (precision, recall, true entities)}; a share of nothing is 0."""
-    table = {}
-    for kind in kinds:
-        t, s = ({e for e in found(side) if e[1] == kind} for side in (right, guessed))
-        table[kind] = (len(t & s) / max(1, len(s)), len(t & s) / max(1, len(t)), len(t))
-    return table
-
-
-def seen_and_new(
-    train: tuple[Sentences, Sentences], test: tuple[Sentences, Sentences]
-) -> dict[str, set[Entity]]:
-    """The test entities whose words, with this kind, stood in training, and the others.
-
-    `train` and `test` are (words, tags), a row for each sentence; letter case does not
-    count.
-    """
-
-    def named(words: Sentences, entity: Entity) -> tuple[str, str]:
-        row, kind, first, last = entity
-        return kind, " ".join(words[row][first : last + 1]).lower()
-
-    known = {named(train[0], entity) for entity in found(train[1])}
-    asked = found(test[1])
-    seen = {entity for entity in asked if named(test[0], entity) in known}
-    return {"seen in training": seen, "new": asked - seen}
-
-
-def with_and_without_doubles(
-    ordinary: set[str], words: Sentences, right: Sentences, guessed: Sentences
-) -> dict[str, list[bool]]:
-    """Whether each capitalised entity word got its kind, in two groups of words.
-
-    Those whose small-letter spelling is among the `ordinary` words, and the others.
-    """
-    groups: dict[str, list[bool]] = {"with a double": [], "without": []}
-    for row in zip(words, right, guessed, strict=True):
-        for word, tag, guess in zip(*row, strict=True):
-            if tag != "O" and word[:1].isupper():
-                group = "with a double" if word.lower() in ordinary else "without"
-                groups[group].append(guess[1:] == tag[1:])
-    return groups
 
 
 def window(tokens: Sequence[str], at: int, capitals: bool = True) -> Mapping[str, Any]:

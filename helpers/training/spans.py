@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -56,29 +56,25 @@ def align_labels(
 
 
 def word_tags(
-    piece_tags: Sequence[Hashable],
-    word_ids: Sequence[int | None],
-    words: int,
-    *,
-    outside: Hashable = "O",
+    piece_tags: Sequence[Any], word_ids: Sequence[int | None], words: int
 ) -> list[Any]:
     """The tag of each of the `words` words: that of its first piece.
 
     Words without a piece, since truncation cut them off or the tokenizer drops all
-    their characters, get `outside`, so that words and tags stay in step.
+    their characters, get "O", so that words and tags stay in step.
 
     >>> word_tags(["O", "B-person", "I-person", "O", "O"], [None, 0, 0, 1, None], 3)
     ['B-person', 'O', 'O']
     """
     if len(piece_tags) < len(word_ids):  # more is fine: a padded batch
         raise ValueError(f"{len(piece_tags)} tags for {len(word_ids)} pieces")
-    tags: dict[int, Hashable] = {}
+    tags: dict[int, Any] = {}
     for tag, word in zip(piece_tags, word_ids, strict=False):
         if word is not None:
             tags.setdefault(word, tag)
     if (last := max(tags, default=-1)) >= words:
         raise ValueError(f"a piece is of word {last + 1}, but there are {words} words")
-    return [tags.get(word, outside) for word in range(words)]
+    return [tags.get(word, "O") for word in range(words)]
 
 
 def best_spans(
