@@ -3,52 +3,47 @@
 from __future__ import annotations
 
 import html
-import itertools
 import json
 import re
 from types import SimpleNamespace
 
 import nbformat
 import pytest
+import tiny
 import torch
+from cells import defined
 from conftest import ROOT
 from pictures import axes, heights, widths, words, xs, ys
 from transformers import DistilBertConfig, DistilBertForQuestionAnswering
 
-from helpers.checkpoints import base_tokenizer, bert, distilbert
+from helpers.checkpoints import base_tokenizer
 from helpers.core import session
 from helpers.core.errors import WorkbookError
 from helpers.data import tasks
-from helpers.question_answering import error_analysis, explorers, plots
+from helpers.question_answering import explorers, plots
+from helpers.show.progress import Progress
 from helpers.training import finetuning, head_results, task_distillation
-from helpers.training.spans import Prediction, Span, answers
-from helpers.training.windows import answer_tokens, encode_questions, label_windows
+from helpers.training.spans import answers
+from helpers.training.squad import best_match
+from helpers.training.windows import Windows, encode_questions, label_windows
 
 NOTEBOOK = ROOT / "notebooks" / "07_question_answering.ipynb"
 TASK = tasks.task("questions")
-
-
-def cell(start):
-    """The code cell of the notebook that begins so."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    (found,) = [c.source for c in cells if c.source.startswith(start)]
-    return found
 
 
 # What the committed run left behind
 
 
 def test_recorded_live_values_lie_within_the_stored_spread(recorded):
-    report = head_results.load()
+    stored = sorted(head_results.load()["runs"].items())
     for name, score in (("questions_f1", "f1"), ("questions_em", "exact_match")):
-        row, runs = (
-            recorded[name],
-            error_analysis.stored_runs(report, score, head_results.KINDS),
-        )
-        low, high = head_results.spread(runs["distilbert"])
-        assert low <= row["live"] <= high, name
+        row = recorded[name]
         for kind in head_results.KINDS:
-            assert row[kind] == pytest.approx(sum(runs[kind]) / len(runs[kind]))
+            ours = [run for key, run in stored if key.startswith(f"{kind}/questions/")]
+            runs = [run["scores"][score] for run in ours]
+            assert row[kind] == pytest.approx(sum(runs) / len(runs))
+        low, high = head_results.spread(runs)  # the student's
+        assert low <= row["live"] <= high, name
         assert row["baseline"] == pytest.approx(recorded["no_answer_share"])
 
 
@@ -114,7 +109,7 @@ def paragraph(number):
 
 def test_a_row_becomes_squads_json_and_comes_back(tmp_path):
     rows = tasks.sample(TASK)["train"].select(range(20))
-    pages = list(map(error_analysis.squad_page, rows))
+    pages = list(map(defined(NOTEBOOK, "squad_page"), rows))
     for number, page in enumerate(pages):
         page["qas"][0]["id"] = str(number)
     sets = tasks.load(TASK, "classroom", write(tmp_path / "back.json", pages))
@@ -130,35 +125,39 @@ def test_a_row_becomes_squads_json_and_comes_back(tmp_path):
 # The cells
 
 
-def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return tiny.checkpoint(tmp_path_factory.mktemp("distilbert"))
+
+
+def test_the_recipe_runs_alone_offline(recipe, small, capsys, monkeypatch, tmp_path):
     out = tmp_path / "reader"
     data = write(tmp_path / "mine.json", map(paragraph, range(10)))
-    names = {"CHECKPOINT": str(distilbert()), "DATA": data, "OUT": str(out)}
-    checks = """
-spans = [(x["start_positions"], x["end_positions"]) for x in windows]
-assert spans[2] == (0, 0)
-found = windows[0]["input_ids"][spans[0][0] : spans[0][1] + 1]
-assert tokenizer.decode(found) == "ada smith"
-"""
-    done = python(recipe + checks, HF_HUB_OFFLINE="1", **names)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    for name, value in {"CHECKPOINT": small, "DATA": data, "OUT": str(out)}.items():
+        monkeypatch.setenv(name, value)
+    space = {}
+    exec(recipe, space)
+    windows, decode = space["windows"], space["tokenizer"].decode
+    spans = [(x["start_positions"], x["end_positions"]) for x in windows]
+    assert spans[2] == (0, 0)
+    found = windows[0]["input_ids"][spans[0][0] : spans[0][1] + 1]
+    assert decode(found) == "ada smith"
+    lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("both ends right: ") for line in lines)
     assert lines[-1].startswith("first:")
     assert (out / "model.safetensors").exists()
     assert (out / "tokenizer.json").exists()
 
 
-def tiny(seed):
+def untrained(seed):
     torch.manual_seed(seed)
-    config = DistilBertConfig(n_layers=1, dim=32, n_heads=4, hidden_dim=64)
-    return DistilBertForQuestionAnswering(config).eval()
+    return DistilBertForQuestionAnswering(DistilBertConfig(**tiny.SHAPE)).eval()
 
 
 def test_the_ten_lines_in_place_of_the_pipeline_agree_with_the_helpers(tokenizer):
-    space, source = {"torch": torch}, cell("def answer(model")
-    exec(source[: source.index("\nfew = ")], space)
-    sizes, model = {"max_length": 64, "stride": 16}, tiny(1)  # several windows each
+    answer = defined(NOTEBOOK, "answer", torch=torch)
+    sizes = {"max_length": 64, "stride": 16}  # several windows each
+    model = untrained(1)
     for row in tasks.sample(TASK)["test"].select(range(12)):
         question, text = row["question"], row["context"]
         windows = encode_questions(tokenizer, [question], [text], **sizes)
@@ -167,83 +166,44 @@ def test_the_ten_lines_in_place_of_the_pipeline_agree_with_the_helpers(tokenizer
         with torch.inference_mode():
             found = model(**batch)
         (given,) = answers(windows, [text], found.start_logits, found.end_logits)
-        assert space["answer"](model, tokenizer, question, text, **sizes) == given.text
+        assert answer(model, tokenizer, question, text, **sizes) == given.text
 
 
-def test_live_distillation_on_request_at_smoke_size(capsys):
+def test_live_distillation_on_request_at_smoke_size(small, capsys):
     """The one cell that trains on request, on ten questions."""
-    sets = tasks.sample(TASK)
-    sizes = {"train": 10, "test": 4}
-    small = {name: sets[name].select(range(n)) for name, n in sizes.items()}
-    names = cell("NAMES = ").partition("\n")[0]
-    space = {"report": head_results.load(), "error_analysis": error_analysis, "plots": plots}
-    space |= {"finetuning": finetuning, "explorers": explorers, "bert": bert}
-    space |= {"task": TASK, "sets": small, "rows": small, "PROFILE": "smoke"}
-    space |= {"source": distilbert("smoke"), "recipe": finetuning.recipe(TASK, "smoke")}
-    space["distil"] = task_distillation.distil
+    sets, sizes = tasks.sample(TASK), {"train": 10, "test": 4}
+    few = {name: sets[name].select(range(n)) for name, n in sizes.items()}
+    space = {"NAMES": {"bert": "teacher", "distilbert": "student"}, "DISTIL_SEEDS": 1}
+    space |= {"plots": plots, "finetuning": finetuning, "Progress": Progress}
+    space |= {"task": TASK, "sets": few, "rows": few, "PROFILE": "smoke"}
+    space |= {"source": small, "recipe": finetuning.recipe(TASK, "smoke")}
+    space |= {"bert": lambda profile: small, "distil": task_distillation.distil}
     space |= {"trainer": SimpleNamespace(state=SimpleNamespace(max_steps=2))}
-    exec(f"{names}\nDISTIL_SEEDS = 1\n{cell('live, elders = ')}", space)
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    (cell,) = [c for c in cells if c.source.startswith('NAMES["distilled"] = ')]
+    exec(cell.source, space)
     assert set(space["task_distillation"]) == {"plain", "distilled"}
     assert "seed 0, student, task distilled" in capsys.readouterr().out
 
 
-# What is counted
-
-
-@pytest.fixture(scope="module")
-def buried():
+def test_buried_answers_stand_where_they_are_said_to_and_truncation_cuts(tokenizer):
     sets = tasks.sample(TASK)
     shelf = list(dict.fromkeys(sets["train"]["context"]))[:3]
-    return error_analysis.bury(sets["test"].select(range(8)), shelf)
-
-
-def test_buried_answers_stand_where_they_are_said_to(buried):
-    for text, found in zip(buried.contexts, buried.answers, strict=True):
+    bury = defined(NOTEBOOK, "bury", shelf=shelf)
+    rows = [bury(row, n % 4) for n, row in enumerate(sets["test"].select(range(8)))]
+    asked, texts, truths = map(list, zip(*rows, strict=True))
+    for text, found in zip(texts, truths, strict=True):
         for said, start in zip(found["text"], found["answer_start"], strict=True):
             assert text[start : start + len(said)] == said
-    first, last = buried.answers[0]["answer_start"], buried.answers[3]["answer_start"]
-    assert not first or not last or first[0] < last[0]
-
-
-def test_shares_of_cut_answers_by_hand(tokenizer, buried):
-    shares = error_analysis.cut_shares(tokenizer, buried, [96, 128], (0, 24))
-    by_windows = ["windows that share 0 tokens", "windows that share 24 tokens"]
-    assert list(shares) == ["truncation", *by_windows]
-    gone, cut = [], {"truncation": "only_second", "max_length": 96}
-    for question, text, found in zip(*buried, strict=True):
-        for said, start in zip(found["text"], found["answer_start"], strict=True):
-            pair = tokenizer(question, text, **cut, return_offsets_mapping=True)
-            place = pair["offset_mapping"], pair.sequence_ids(0)
-            gone.append(answer_tokens(*place, start, start + len(said)) == (0, 0))
-    assert shares["truncation"][96] == pytest.approx(sum(gone) / len(gone))
-    assert shares[by_windows[1]] == {96: 0, 128: 0}
-
-
-def test_first_windows_are_what_truncation_leaves(tokenizer, buried):
-    windows = encode_questions(tokenizer, *buried[:2], 96, 24)
-    first, numbers = error_analysis.first_windows(windows)
-    pair = list(buried.questions), list(buried.contexts)
-    cut = tokenizer(*pair, truncation="only_second", max_length=96)
+    windows = encode_questions(tokenizer, asked, texts, 96, 24)
+    assert windows.rows.count(2) > 2
+    first, numbers = defined(NOTEBOOK, "first_windows", Windows=Windows)(windows)
+    cut = tokenizer(asked, texts, truncation="only_second", max_length=96)
     assert first.inputs["input_ids"] == cut["input_ids"]
     assert first.rows == list(range(8))
     assert numbers[0] == 0
-    spans = error_analysis.reach(windows, 2)
-    assert len(spans) == windows.rows.count(2) > 2
-    assert spans[0][0] == 0
-    assert all(a[0] < b[0] < a[1] for a, b in itertools.pairwise(spans))
-    assert label_windows(first, buried.answers).lost
-
-
-def test_faults_are_counted_right():
-    starts, ends = torch.full((2, 4, 40), -9.0)
-    for row, (i, j) in enumerate([(5, 3), (0, 6), (4, 39), (1, 5)]):
-        starts[row, i], ends[row, j] = 9.0, 9.0
-    allowed = (torch.arange(40) >= 3).expand(4, 40)
-    assert list(error_analysis.faults(starts, ends, allowed).values()) == [1, 1, 1, 1]
-    tables = (starts[1:], ends[1:], torch.ones_like(allowed)[1:], allowed[1:])
-    assert (
-        error_analysis.outside(*tables) == 2
-    )  # all but (4, 39), too long: 4 to 4 ties
+    assert label_windows(first, truths).lost
+    assert label_windows(windows, truths).lost == []
 
 
 KINDS = [
@@ -256,21 +216,10 @@ KINDS = [
 ]
 
 
-def test_mistakes_have_kinds_thresholds_silence_and_questions_are_grouped():
-    for said, golds, kind in KINDS:
-        assert error_analysis.judge(said, golds) == kind
-    null = Span("", 0, 0, 1.0, 0.2)  # one sure answer, one that is better left
-    sure = Prediction("Ada", [Span("Ada", 0, 3, 4.0, 0.8)], null, -3.0)
-    both = [sure, Prediction("", [Span("Paris", 4, 9, 0.5, 0.4)], null, 0.5)]
-    golds = {0: ["Ada"], 1: []}
-    found = [
-        error_analysis.at_threshold(both, golds, t)["f1"] for t in (-4, -3, 0, 0.5)
-    ]
-    assert found == [0.5, 1.0, 1.0, 0.5]
-    asked = ["In which year, and how many?", "Whose is it?"]
-    grouped = error_analysis.by_word(asked, both, list(golds.values()))
-    assert grouped == {"which": [1.0], "whose": [1.0]}
-    assert error_analysis.by_word(["Name it."], both[:1], [["Bob"]]) == {"other": [0.0]}
+@pytest.mark.parametrize(("said", "golds", "kind"), KINDS)
+def test_mistakes_have_kinds(said, golds, kind):
+    kind_of = defined(NOTEBOOK, "kind_of", best_match=best_match)
+    assert kind_of(said, golds) == kind
 
 
 # Pictures and the explorer
@@ -308,10 +257,16 @@ def test_marked_texts_lose_nothing_and_are_escaped():
 
 
 @pytest.fixture(scope="module")
-def reader():
-    tokenizer = base_tokenizer("DistilBERT")
-    models = {"student": (tiny(0), tokenizer), "teacher": (tiny(1), tokenizer)}
-    return explorers.Reader(models, max_length=48, stride=8)
+def read():
+    """The notebook's own function, on two untrained models."""
+    pieces, space = base_tokenizer("DistilBERT"), {"answers": answers, "torch": torch}
+    recipe = SimpleNamespace(max_length=48, stride=8)
+    models = {
+        name: (untrained(seed), pieces)
+        for seed, name in enumerate(("student", "teacher"))
+    }
+    space |= {"models": models, "recipe": recipe, "encode_questions": encode_questions}
+    return defined(NOTEBOOK, "read", **space)
 
 
 PASSAGES = {
@@ -320,8 +275,8 @@ PASSAGES = {
 }
 
 
-def test_the_explorer_answers_whatever_is_moved(reader):
-    box = explorers.answer_explorer(reader, "student", PASSAGES)
+def test_the_explorer_answers_whatever_is_moved(read):
+    box = explorers.answer_explorer(read, ["student", "teacher"], PASSAGES)
     choice, asked, text, slider, which, shown = box.children
     seen = [shown.value]
     assert "Who sings?" in shown.value
@@ -339,7 +294,7 @@ def test_the_explorer_answers_whatever_is_moved(reader):
         assert "<i>and" not in shown.value
         assert asked.value != "Who sings?"
     assert len(set(seen)) == 6
-    found = reader.read("student", *PASSAGES["two"], n=4)
+    found = read("student", *PASSAGES["two"], n_best=4)
     assert len(found.spans) == 4
     shares = [span.probability for span in [*found.spans, found.null]]
     assert sum(shares) == pytest.approx(1)
@@ -355,7 +310,7 @@ def test_the_explorer_answers_whatever_is_moved(reader):
         ("Who?", "word " * 5000, "25,000 characters are a lot"),
     ],
 )
-def test_what_cannot_be_read_is_one_friendly_line(reader, question, text, line):
-    shown = explorers.page(reader, "student", question, text, 0.0)
+def test_what_cannot_be_read_is_one_friendly_line(read, question, text, line):
+    shown = explorers.page(read, "student", question, text, 0.0)
     assert line in shown
     assert "<table>" not in shown

@@ -6,7 +6,9 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import tiny
 import torch
+from cells import defined
 from conftest import ROOT
 from pictures import axes, heights, widths, words, xs, ys
 from transformers import (
@@ -16,15 +18,13 @@ from transformers import (
 )
 
 from helpers import data
-from helpers.checkpoints import base_tokenizer, distilbert
+from helpers.checkpoints import base_tokenizer
 from helpers.core import session
 from helpers.core.errors import WorkbookError
-from helpers.multiple_choice import endings, plots
-from helpers.multiple_choice.explorers import Picker, ending_explorer, progress
+from helpers.multiple_choice import explorers, plots
 from helpers.training import head_results
 
 NOTEBOOK = ROOT / "notebooks" / "08_multiple_choice.ipynb"
-TRAIN, TEST = (list(data.rows("endings", split)) for split in data.SPLITS)
 TEA, POST = ["Tea?", "Sand?", "Snow?", "Fog?"], ["Soup.", "Moon.", "Post.", "Jam."]
 ROWS = [
     {"context": "The kettle sang.", "choices": TEA, "label": 0},
@@ -50,7 +50,11 @@ def test_recorded_permutations_and_controls(recorded):
     assert recorded["choice_follows_the_ending"]["reader"] > 0.97
     assert recorded["choice_follows_the_ending"]["classifier"] < 0.8
     accuracy, chance = recorded["accuracies"], recorded["chance"]
-    reach = 3 * endings.standard_error(chance, recorded["test_rows"])
+    reach = 3 * (chance * (1 - chance) / recorded["test_rows"]) ** 0.5
+    stored = json.loads(head_results.BASELINES.read_text(encoding="utf8"))["baselines"]
+    assert accuracy["shared words (tf-idf)"] == pytest.approx(
+        stored["endings_accuracy"]
+    )
     for control in (
         "endings only, trained",
         "reader, untrained",
@@ -72,73 +76,60 @@ def test_recorded_silent_failures_look_as_they_should(recorded):
     assert faster[-1] > faster[0]
 
 
-def test_shifted_rows_keep_their_right_ending():
-    for before, after in zip(ROWS, endings.shifted(ROWS), strict=True):
+@pytest.fixture(scope="module")
+def pieces():
+    return base_tokenizer("DistilBERT")
+
+
+def test_shifted_rows_keep_their_right_ending_and_the_readers_choice_moves(pieces):
+    shifted = defined(NOTEBOOK, "shifted")
+    turned = list(map(shifted, ROWS))
+    for before, after in zip(ROWS, turned, strict=True):
         right = before["choices"][before["label"]]
         assert after["choices"][after["label"]] == right
-        assert sorted(after["choices"]) == sorted(before["choices"])
-        assert after["choices"] != before["choices"]
-    assert [row["context"] for row in endings.covered(ROWS)] == ["", ""]
-    assert ROWS[0]["context"], "the rows themselves stay as they are"
+        assert after["choices"] == before["choices"][-1:] + before["choices"][:-1]
+    collate, recipe = (
+        DataCollatorForMultipleChoice(pieces),
+        SimpleNamespace(max_length=64),
+    )
+    nested = defined(NOTEBOOK, "nested", tokenizer=pieces, recipe=recipe)
+    encode = defined(NOTEBOOK, "for_reader", nested=nested)
     # nested is the other way round of flattening
-    found = endings.nested({"input_ids": [[n] for n in range(8)]}, ROWS)
-    assert found[1] == {"input_ids": [[4], [5], [6], [7]], "labels": 2}
-
-
-def test_cutting_a_glued_text_leaves_nothing_to_choose(tokenizer):
-    rows = [{**ROWS[0], "context": "word " * 40}]
-    assert endings.alike(rows, tokenizer, 16, glued=True) == 1
-    assert endings.alike(rows, tokenizer, 16) == 0
-    assert endings.alike(rows, tokenizer, 64, glued=True) == 0
-
-
-def test_a_judge_counts_and_compares_and_the_bag_of_words_is_stored(capsys):
-    judge = endings.Judge([0, 1, 1, 0])
-    first = torch.tensor([[2.0, 1], [1, 2], [1, 2], [1, 2]])  # wrong: last
-    second = torch.tensor([[1.0, 2], [1, 2], [2, 1], [2, 1]])  # and here 1, 3
-    judge("first", first)
-    assert judge.accuracy == {"first": 0.75}
-    assert "75.0% ± 43.3 of 4 rows" in capsys.readouterr().out
-    assert judge.compare("a", first, "b", second) == (2, 1)
-    assert "does not tell" in capsys.readouterr().out
-    assert endings.standard_error(0.5, 100) == pytest.approx(0.05)
-    with pytest.raises(ValueError, match="0 answers"):
-        endings.standard_error(0.5, 0)
-    stored = json.loads((data.DATA / "measurements" / "baselines.json").read_text())
-    judge = endings.Judge([row["label"] for row in TEST])
-    judge("words", endings.by_words(TRAIN, TEST))
-    want = stored["baselines"]["endings_accuracy"]
-    assert judge.accuracy["words"] == pytest.approx(want)
-
-
-def test_the_readers_choice_moves_with_the_ending():
-    torch.manual_seed(0)
-    config = DistilBertConfig(n_layers=1, dim=32, n_heads=4, hidden_dim=64)
-    model = DistilBertForMultipleChoice(config).eval()
-    collate = DataCollatorForMultipleChoice(base_tokenizer("DistilBERT"))
-
-    def encoded(rows):
-        contexts = [row["context"] for row in rows for _ in row["choices"]]
-        choices = [choice for row in rows for choice in row["choices"]]
-        return endings.nested(collate.tokenizer(contexts, choices), rows)
-
-    plain = endings.ask(model, encoded(ROWS * 20), collate)
-    moved = endings.ask(model, encoded(endings.shifted(ROWS * 20)), collate)
+    second = encode(ROWS)[1]
+    assert second["labels"] == 2
+    assert second["input_ids"] == [
+        pieces("The dog barked.", c)["input_ids"] for c in POST
+    ]
+    ask, model = (
+        defined(NOTEBOOK, "ask", torch=torch, collate=collate),
+        tiny.model("ForMultipleChoice"),
+    )
+    plain, moved = (ask(model, encode(rows * 20)) for rows in (ROWS, turned))
     assert plain.shape == (40, 4)
     assert torch.allclose(moved, plain.roll(1, dims=-1), atol=1e-6)
     with torch.inference_mode():
-        whole = model(**collate(encoded(ROWS))).logits
+        whole = model(**collate(encode(ROWS))).logits
     assert torch.allclose(plain[:2], whole, atol=1e-6)
 
 
-def test_costs_are_measured_for_every_size_and_way(capsys):
-    slow = lambda texts: lambda: sum(range(200_000))  # noqa: E731
-    fast = lambda texts: lambda: len(texts)  # noqa: E731
-    timed = endings.costs({"slow": slow, "fast": fast}, list("abc"), (1, 3), repeats=2)
-    assert list(timed) == [1, 3]
-    faster = endings.times_faster(timed, "slow", "fast")
-    assert all(times > 1 for times in faster.values())
-    assert "3 endings: fast" in capsys.readouterr().out
+def test_cutting_a_glued_text_leaves_nothing_to_choose(pieces):
+    rows = [{**ROWS[0], "context": "word " * 40}]
+    alike = defined(NOTEBOOK, "alike", tokenizer=pieces, test=rows)
+    assert [alike(16, True), alike(16, False), alike(64, True)] == [1, 0, 0]
+
+
+def test_scores_are_counted_and_compared_on_the_same_rows(capsys):
+    labels = torch.tensor([0, 1, 1, 0])
+    first = torch.tensor([[2.0, 1], [1, 2], [1, 2], [1, 2]])  # wrong: last
+    second = torch.tensor([[1.0, 2], [1, 2], [2, 1], [2, 1]])  # and here 1, 3
+    error = defined(NOTEBOOK, "standard_error", n=100)
+    assert error(0.5) == pytest.approx(0.05)
+    space = {"labels": labels, "accuracy": {}, "standard_error": error}
+    defined(NOTEBOOK, "judge", **space)("first", first)
+    assert space["accuracy"] == {"first": 0.75}
+    assert "75.0% ± 43.3 of 4 rows" in capsys.readouterr().out
+    assert defined(NOTEBOOK, "compare", **space)("a", first, "b", second) == (2, 1)
+    assert "does not tell" in capsys.readouterr().out
 
 
 def test_the_columns_parameter_is_checked():
@@ -150,13 +141,16 @@ def test_the_columns_parameter_is_checked():
         session.check_parameters({"COLUMNS": "context"})
 
 
-def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
-    file, out, rows = tmp_path / "choices.jsonl", tmp_path / "chooser", TRAIN[:20]
+def test_the_recipe_runs_alone_offline(recipe, capsys, monkeypatch, tmp_path):
+    file, out = tmp_path / "choices.jsonl", tmp_path / "chooser"
+    rows = list(data.rows("endings", "train"))[:20]
     file.write_text("\n".join(map(json.dumps, rows)), encoding="utf8")
-    names = {"CHECKPOINT": str(distilbert()), "DATA": str(file), "OUT": str(out)}
-    done = python(recipe, HF_HUB_OFFLINE="1", **names)
-    assert done.returncode == 0, done.stderr
-    score, answer = done.stdout.strip().splitlines()[-2:]
+    source = tiny.checkpoint(tmp_path / "tiny")
+    names = {"CHECKPOINT": source, "DATA": str(file), "OUT": str(out)}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    exec(recipe, {})
+    score, answer = capsys.readouterr().out.strip().splitlines()[-2:]
     assert score.startswith("accuracy ")
     assert score.endswith("on 4 held out")
     assert any(answer.endswith(f"-> {choice}") for choice in rows[16]["choices"])
@@ -169,26 +163,22 @@ def test_the_recipe_runs_alone_offline(recipe, python, tmp_path):
 FOUR = ["a", "bb", "c", "d"]
 
 
-@pytest.fixture
-def picker():
-    def longest(context, found):
-        return [len(ending) / sum(map(len, found)) for ending in found]
-
-    def even(context, found):
-        return torch.ones(len(found)) / len(found)
-
-    return Picker({"longest": longest, "even": even})
+ANSWERERS = {
+    "longest": lambda context, found: [len(e) / len("".join(found)) for e in found],
+    "even": lambda context, found: torch.ones(len(found)) / len(found),
+}
 
 
-def test_the_explorer_follows_its_boxes(picker):
-    *boxes, picture = ending_explorer(picker, "It rained.", FOUR).children
+def test_the_explorer_follows_its_boxes():
+    explorer = explorers.ending_explorer(ANSWERERS, "It rained.", FOUR)
+    *boxes, picture = explorer.children
     assert [box.value for box in boxes] == ["It rained.", *FOUR]
     assert "longest: bb" in picture.value
     before = picture.value
     boxes[4].value = "ddddd"
     assert "longest: ddddd" in picture.value
     assert picture.value != before
-    shares = picker.shares("It rained.", FOUR)
+    shares = explorers.shares(ANSWERERS, "It rained.", FOUR)
     assert shares["even"] == [0.25] * 4
     assert json.dumps(shares), "plain numbers"
 
@@ -202,22 +192,15 @@ def test_the_explorer_follows_its_boxes(picker):
         (3, " a ", "Endings 1 and 3 are the same"),
     ],
 )
-def test_the_explorer_asks_for_what_is_missing(picker, box, text, line):
-    *boxes, picture = ending_explorer(picker, "It rained.", FOUR).children
+def test_the_explorer_asks_for_what_is_missing(box, text, line):
+    explorer = explorers.ending_explorer(ANSWERERS, "It rained.", FOUR)
+    *boxes, picture = explorer.children
     boxes[box].value = text
     assert line in picture.value
     assert "<img" not in picture.value
     boxes[box].value = "$ <b> \\frac{ ウ"
     assert "data:image/png" in picture.value
     assert "<b>" not in picture.value
-
-
-def test_progress_knows_how_many_steps_a_trainer_takes():
-    settings = SimpleNamespace(max_steps=-1, num_train_epochs=1.5, train_batch_size=16)
-    trainer = SimpleNamespace(args=settings, train_dataset=[0] * 33)
-    assert progress(trainer).total == 5  # half of three batches, rounded up, and three
-    settings.max_steps = 2
-    assert progress(trainer).total == 2
 
 
 def test_pictures_hold_what_they_are_given():

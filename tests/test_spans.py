@@ -14,11 +14,12 @@ from helpers import data
 from helpers.checkpoints import base_tokenizer
 from helpers.core.errors import WorkbookError
 from helpers.training.scores import questions, tokens
-from helpers.training.spans import align_labels, answers, best_spans, insides, word_tags
+from helpers.training.spans import align_labels, answers, best_spans, word_tags
 from helpers.training.squad import squad_scores
 from helpers.training.windows import answer_tokens, encode_questions, label_windows
 
 TAGS = list(data.TAGS)
+INSIDES = {1: 2, 3: 4, 5: 6, 7: 8}  # B-person to I-person and so on
 ENTITIES = [row for split in data.SPLITS for row in data.rows("entities", split)]
 QUESTIONS = [row for split in data.SPLITS for row in data.rows("questions", split)]
 NAMES = "question", "context", "answers"
@@ -49,15 +50,12 @@ def test_labels_stand_on_the_first_piece_of_each_word(distil):
     ids = ids_of_words(distil, words)
     first = [-100, 1, -100, -100, -100, 0, 1, 2, -100, -100, 0, -100]
     assert align_labels(ids, labels) == first
-    assert align_labels(ids, labels, ignore=-1) == [max(i, -1) for i in first]
-    every = align_labels(ids, labels, every_piece=insides(TAGS))
+    every = align_labels(ids, labels, every_piece=INSIDES)
     assert every == [-100, 1, 2, 2, 2, 0, 1, 2, 2, 2, 0, -100]
     same = align_labels(ids, labels, every_piece={})
     assert same == [-100, 1, 1, 1, 1, 0, 1, 2, 2, 2, 0, -100]
     text = ids_of_words(distil, ["Don't", "stop"])
     assert align_labels(text, [1, 0]) == [-100, 1, -100, -100, 0, -100]
-    assert insides(TAGS) == {1: 2, 3: 4, 5: 6, 7: 8}
-    assert insides(["I-x", "O", "B-x"]) == {2: 0}
 
 
 @few
@@ -65,22 +63,24 @@ def test_labels_stand_on_the_first_piece_of_each_word(distil):
 def test_any_words_come_back_from_their_pieces(distil, pairs, size):
     words, labels = zip(*pairs, strict=True)
     ids = ids_of_words(distil, list(words), truncation=True, max_length=size)
-    known = [label if word in ids else None for word, label in enumerate(labels)]
-    for every in (None, insides(TAGS)):
+    known = [label if word in ids else "O" for word, label in enumerate(labels)]
+    for every in (None, INSIDES):
         aligned = align_labels(ids, labels, every_piece=every)
         tags = [*aligned, "padding"]
-        assert word_tags(tags, ids, len(words), outside=None) == known
+        assert word_tags(tags, ids, len(words)) == known
         steps = zip([None, *ids], ids, strict=False)
         ignored = [b is None or (every is None and a == b) for a, b in steps]
         assert [label == -100 for label in aligned] == ignored
 
 
+@pytest.mark.parametrize("every", [None, INSIDES], ids=["first piece", "every piece"])
 @pytest.mark.parametrize("size", [512, 16])
-def test_every_sentence_comes_back_from_its_pieces(distil, size):
+def test_every_sentence_comes_back_from_its_pieces(distil, size, every):
     logits, labels, cut = np.zeros((len(ENTITIES), size, 9)), [], 0
     for row, scores in zip(ENTITIES, logits, strict=True):
         ids = ids_of_words(distil, row["tokens"], truncation=True, max_length=size)
-        names = align_labels(ids, [TAGS.index(tag) for tag in row["tags"]])
+        numbers = [TAGS.index(tag) for tag in row["tags"]]
+        names = align_labels(ids, numbers, every_piece=every)
         labels.append(names + [-100] * (size - len(ids)))
         scores[range(size), np.clip(labels[-1], 0, None)] = 1.0
         tags = word_tags([TAGS[i] for i in scores.argmax(-1)], ids, len(row["tags"]))
@@ -100,8 +100,10 @@ def test_a_context_is_one_window_or_several_that_share_the_stride(distil):
     assert windows.rows == [0]
     (ids,) = windows.inputs["input_ids"]
     assert ids == distil("What is blue?", CONTEXT)["input_ids"]
-    assert windows.sequence_ids[0][:8] == [None, 0, 0, 0, 0, None, 1, 1]
+    # [CLS] what is blue ? [SEP] an octopus ... [SEP]
     assert windows.offsets[0].shape == (len(ids), 2)
+    assert windows.offsets[0][:8].tolist() == [[-1, -1]] * 6 + [[0, 2], [3, 10]]
+    assert windows.offsets[0][-1].tolist() == [-1, -1]
     allowed = windows.allowed(len(ids) + 3)
     assert allowed.sum() == len(ids) - 7
     assert distil.decode(torch.tensor(ids + [0] * 3)[allowed[0]]) == CONTEXT.lower()
@@ -131,7 +133,7 @@ def test_a_question_that_leaves_no_room_is_one_clear_line(distil, size, stride, 
 
 def test_an_answer_is_the_tokens_that_share_a_character_with_it(distil):
     windows = encode_questions(distil, ["What?"], [CONTEXT])
-    place = windows.offsets[0], windows.sequence_ids[0]
+    (offsets,) = windows.offsets
     pieces = distil.convert_ids_to_tokens(windows.inputs["input_ids"][0])
     for text, expected in [
         ("octopus", ["octopus"]),
@@ -141,14 +143,14 @@ def test_an_answer_is_the_tokens_that_share_a_character_with_it(distil):
         (" ", ["[CLS]"]),  # a space alone is no token
     ]:
         begin = CONTEXT.index(text)
-        first, last = answer_tokens(*place, begin, begin + len(text))
+        first, last = answer_tokens(offsets, begin, begin + len(text))
         assert pieces[first : last + 1] == expected
     end = len(CONTEXT)
-    assert answer_tokens(*place, end - 1, end) == (len(pieces) - 2,) * 2
-    assert answer_tokens(*place, 0, end + 1) == (0, 0)
+    assert answer_tokens(offsets, end - 1, end) == (len(pieces) - 2,) * 2
+    assert answer_tokens(offsets, 0, end + 1) == (0, 0)
     for bad in [(-1, 3), (4, 4), (5, 4)]:
         with pytest.raises(ValueError, match="is none"):
-            answer_tokens(*place, *bad)
+            answer_tokens(offsets, *bad)
 
 
 @few
@@ -163,7 +165,7 @@ def test_any_answer_is_covered_by_its_tokens(distil, data):
     end = start + len(" ".join(parts[first : last + 1]))
     windows = encode_questions(distil, ["Who?"], [" ".join(parts)])
     (offsets,) = windows.offsets
-    a, b = answer_tokens(offsets, windows.sequence_ids[0], start, end)
+    a, b = answer_tokens(offsets, start, end)
     assert (offsets[a][0], offsets[b][1]) == (start, end)
 
 
@@ -305,7 +307,8 @@ def test_a_span_in_two_windows_counts_once_with_its_higher_score(two, first, sec
 
 
 @pytest.mark.parametrize(
-    ("threshold", "text"), [(0.0, ""), (2.9, ""), (3.0, "a"), (None, "a"), (-9.0, "")]
+    ("threshold", "text"),
+    [(0.0, ""), (2.9, ""), (3.0, "a"), (math.inf, "a"), (-9.0, "")],
 )
 def test_no_answer_is_said_above_the_threshold_only(distil, two, threshold, text):
     two[2][:, 0], two[2][0, 4] = 4.0, 1.0
@@ -313,13 +316,12 @@ def test_no_answer_is_said_above_the_threshold_only(distil, two, threshold, text
     assert (answer.gap, answer.text) == (3.0, text)
     shares = [span.probability for span in answer.spans]
     assert sum(shares) + answer.null.probability == pytest.approx(1)
-    assert (answer.null.probability == 0) is (threshold is None)
     bare = encode_questions(distil, ["What?"], [""])  # a context without pieces
-    assert answer_tokens(bare.offsets[0], bare.sequence_ids[0], 0, 1) == (0, 0)
+    assert answer_tokens(bare.offsets[0], 0, 1) == (0, 0)
     ones = torch.ones(1, len(bare.offsets[0]))
     (only,) = answers(bare, [""], ones, ones, threshold=threshold)
     assert (only.text, only.spans, only.gap) == ("", [], math.inf)
-    assert only.null.probability == (threshold is not None)
+    assert only.null.probability == 1
 
 
 def test_nothing_depends_on_how_questions_and_windows_are_grouped(distil, monkeypatch):
@@ -332,7 +334,6 @@ def test_nothing_depends_on_how_questions_and_windows_are_grouped(distil, monkey
     monkeypatch.setattr("helpers.training.spans.CHUNK", 7)
     parts = encode_questions(distil, asked, contexts, 64, 16)
     assert (parts.inputs, parts.rows) == (windows.inputs, windows.rows)
-    assert parts.sequence_ids == windows.sequence_ids
     assert all(map(np.array_equal, parts.offsets, windows.offsets))
     assert answers(windows, contexts, *noise.numpy()) == whole
     for answer, context in zip(whole, contexts, strict=True):
@@ -352,7 +353,6 @@ HOLE = torch.tensor([[0.0, math.nan, 0.0]])
 SIZES = r"max_length is {} and stride {}; expected at most 512, and 0 to max"
 ONE, NONE, TWO_OF = ["Who?"], {"text": [], "answer_start": []}, ["Who?", "What?"]
 MISFITS = [
-    (insides, ["O", "B-date"], "B-date has no I-date"),
     (align_labels, [0, 1], [0], "2 words or more, but there are 1 labels; tokenize"),
     (word_tags, ["O", "O"], [None, 0, None], 1, "2 tags for 3 pieces"),
     (word_tags, ["O", "O"], [0, 1], 1, "a piece is of word 2, but there are 1 words"),

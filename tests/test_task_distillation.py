@@ -4,16 +4,17 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import tiny
 import torch
 from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForQuestionAnswering,
-    DataCollatorWithPadding,
+    BertModel,
     TrainerCallback,
 )
 
-from helpers.checkpoints import bert, distilbert
+from helpers import checkpoints
 from helpers.core.errors import WorkbookError
 from helpers.data import tasks
 from helpers.training import finetuning, head_results, task_distillation
@@ -25,6 +26,7 @@ from helpers.training.task_distillation import (
 )
 
 TASK = tasks.task("questions")
+SMALL = {"num_hidden_layers": 1, "hidden_size": 36, "intermediate_size": 64}
 SHORT = Recipe(epochs=1, learning_rate=1e-4, steps=2, batch_size=4, max_length=96)
 
 
@@ -102,13 +104,27 @@ def sets():
 
 
 @pytest.fixture(scope="module")
-def teacher(sets):
-    return fine_tune(TASK, sets, bert(), SHORT, seed=0).trainer.model
+def bert(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    BertModel(BertConfig(**SMALL)).save_pretrained(folder)
+    checkpoints.base_tokenizer().save_pretrained(folder)
+    return checkpoints.Checkpoint(folder)
 
 
 @pytest.fixture(scope="module")
-def plain(sets):
-    return fine_tune(TASK, sets, distilbert(), SHORT, seed=1)
+def distilbert(tmp_path_factory):
+    return tiny.checkpoint(tmp_path_factory.mktemp("distilbert"))
+
+
+@pytest.fixture(scope="module")
+def teacher(sets, bert):
+    return fine_tune(TASK, sets, bert, SHORT, seed=0).trainer.model
+
+
+@pytest.fixture(scope="module")
+def plain(sets, distilbert):
+    return fine_tune(TASK, sets, distilbert, SHORT, seed=1)
 
 
 class Count(TrainerCallback):
@@ -119,18 +135,19 @@ class Count(TrainerCallback):
 
 
 @pytest.fixture(scope="module")
-def taught(sets, teacher):
+def taught(sets, teacher, distilbert):
     """A run with a teacher, and the steps that it told of."""
     count = Count()
-    run = distil(TASK, sets, teacher, distilbert(), SHORT, seed=1, report=[count])
+    run = distil(TASK, sets, teacher, distilbert, SHORT, seed=1, report=[count])
     return run, count.steps
 
 
-def test_the_teachers_table_holds_what_it_says_to_each_window_alone(sets, teacher):
-    given = sets["train"], teacher, distilbert(), SHORT
-    tables = task_distillation._taught(TASK, *given)
-    assert {table.dtype for table in tables} == {torch.float32}
-    elder = AutoTokenizer.from_pretrained(bert())  # BERT's own: gives token types
+def test_the_teachers_table_holds_what_it_says_to_each_window_alone(
+    sets, teacher, bert, distilbert
+):
+    tables = teacher_logits(TASK, sets["train"], teacher, distilbert, SHORT)
+    assert tables.dtype == torch.float32
+    elder = AutoTokenizer.from_pretrained(bert)  # BERT's own: gives token types
     rows = finetuning.encode(TASK, sets["train"], elder, SHORT).rows
     assert len(tables[0]) == len(rows) >= len(sets["train"])
     for number in (0, len(rows) - 1):
@@ -146,16 +163,19 @@ def test_the_teachers_table_holds_what_it_says_to_each_window_alone(sets, teache
         assert (tables[0][number, width:] == 0).all()
 
 
-def test_with_no_weight_on_the_teacher_it_is_the_plain_run(sets, teacher, plain):
-    same = distil(TASK, sets, teacher, distilbert(), SHORT, seed=1, weight=0.0)
+def test_with_no_weight_on_the_teacher_it_is_the_plain_run(
+    sets, teacher, plain, distilbert, monkeypatch
+):
+    monkeypatch.setattr(task_distillation, "WEIGHT", 0.0)
+    same = distil(TASK, sets, teacher, distilbert, SHORT, seed=1)
     assert same.scores == plain.scores
     sides = (run.trainer.model.parameters() for run in (same, plain))
     assert all(map(torch.equal, *sides))
 
 
-def test_the_teacher_changes_what_is_learned(sets, teacher, plain, taught):
+def test_the_teacher_changes_what_is_learned(sets, teacher, plain, taught, distilbert):
     once, steps = taught
-    again = distil(TASK, sets, teacher, distilbert(), SHORT, seed=1)
+    again = distil(TASK, sets, teacher, distilbert, SHORT, seed=1)
     assert once.scores == again.scores
     assert once.scores.keys() == plain.scores.keys()
     assert once.scores["loss"] != plain.scores["loss"]
@@ -170,8 +190,7 @@ def test_the_loss_of_a_batch_is_half_and_half(taught):
     batch = trainer.data_collator([rows[4], rows[1]])
     inputs = {name: value for name, value in batch.items() if name != "window"}
     mask = batch["attention_mask"]
-    tables = trainer.starts, trainer.ends
-    tables = (table[[4, 1], : mask.shape[1]] for table in tables)
+    tables = trainer.tables[:, [4, 1], : mask.shape[1]]
     with torch.inference_mode():
         total, output = trainer.compute_loss(model, batch, return_outputs=True)
         said = output["start_logits"], output["end_logits"]
@@ -181,22 +200,21 @@ def test_the_loss_of_a_batch_is_half_and_half(taught):
     assert total.item() == pytest.approx(0.5 * theirs + 0.5 * own, rel=1e-6)
 
 
-def test_who_may_teach(sets, teacher, plain):
+def test_who_may_teach(sets, teacher, plain, distilbert):
     with pytest.raises(WorkbookError, match="topic has no answers in a text"):
-        distil(tasks.task("topic"), sets, teacher, distilbert(), SHORT, seed=0)
-    small = {"vocab_size": 99, "hidden_size": 12, "num_hidden_layers": 1}
-    other = BertForQuestionAnswering(BertConfig(**small, intermediate_size=12))
+        distil(tasks.task("topic"), sets, teacher, distilbert, SHORT, seed=0)
+    other = BertForQuestionAnswering(BertConfig(**SMALL, vocab_size=99))
     with pytest.raises(
         WorkbookError, match="the teacher knows 99 word pieces and the s"
     ):
-        distil(TASK, sets, other, distilbert(), SHORT, seed=0)
+        distil(TASK, sets, other, distilbert, SHORT, seed=0)
     # one of DistilBERT's own class may
     learned = plain.trainer.model
-    tokenizer = AutoTokenizer.from_pretrained(distilbert())
+    tokenizer = AutoTokenizer.from_pretrained(distilbert)
     rows = finetuning.encode(TASK, sets["train"], tokenizer, SHORT).rows
-    starts, _ = teacher_logits(learned, rows, DataCollatorWithPadding(tokenizer))
-    assert starts.shape == (len(rows), max(map(len, rows["input_ids"])))
-    assert distil(TASK, sets, learned, distilbert(), SHORT, seed=0).seconds > 0
+    tables = teacher_logits(TASK, sets["train"], learned, distilbert, SHORT)
+    assert tables.shape == (2, len(rows), max(map(len, rows["input_ids"])))
+    assert distil(TASK, sets, learned, distilbert, SHORT, seed=0).seconds > 0
 
 
 # The table
@@ -209,17 +227,22 @@ def test_a_distilled_run_has_the_teacher_of_its_seed(monkeypatch, tmp_path):
     assert not any(key.startswith("distilled") for key in plain)
     asked = []
 
+    def kind_of(checkpoint):
+        return "distilbert" if "distilbert" in checkpoint else "bert"
+
     def fake(task, sets, checkpoint, recipe, seed):
-        kind = checkpoint.rsplit("/", 1)[-1].split("-")[1]
+        kind = kind_of(checkpoint)
         asked.append((kind, seed))
         scores = {"f1": 0.5 if kind == "bert" else 0.4, "exact_match": 0.3}
         trainer = SimpleNamespace(model=f"{kind} of seed {seed}")
         return Outcome(scores, 2.0, trainer, None)
 
     def taught(task, sets, teacher, checkpoint, recipe, seed):
-        asked.append((teacher, checkpoint.rsplit("/", 1)[-1].split("-")[1], seed))
+        asked.append((teacher, kind_of(checkpoint), seed))
         return Outcome({"f1": 0.41 + seed / 100, "exact_match": 0.31}, 3.0, None, None)
 
+    for kind in ("bert", "distilbert"):  # nothing is built
+        monkeypatch.setattr(checkpoints, kind, lambda profile, kind=kind: kind)
     monkeypatch.setattr(head_results, "fine_tune", fake)
     monkeypatch.setattr(task_distillation, "distil", taught)
     path = tmp_path / "heads.json"

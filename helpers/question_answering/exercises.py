@@ -8,39 +8,28 @@ from collections.abc import Sequence
 from helpers.show.exercises import Exercise
 from helpers.training.squad import answer_f1, normalize_answer
 
-
-def _words(given: str, right: str) -> tuple[list[str], list[str]]:
-    return normalize_answer(given).split(), normalize_answer(right).split()
-
-
-def _f1(given: list[str], right: list[str], shared: int) -> float:
-    return (
-        2 * shared / (len(given) + len(right))
-        if given and right
-        else float(given == right)
-    )
+Words = Sequence[str]
+Floats = Sequence[float]
 
 
-def _raw_words(given: str, right: str) -> float:
-    a, b = given.split(), right.split()
-    return _f1(a, b, (Counter(a) & Counter(b)).total())
+def _normal(*texts: str) -> list[list[str]]:
+    return [normalize_answer(text).split() for text in texts]
 
 
-def _sets(given: str, right: str) -> float:
-    a, b = (sorted(set(words)) for words in _words(given, right))
-    return _f1(a, b, len(set(a) & set(b)))
+def _shared(given: Words, right: Words) -> int:
+    return (Counter(given) & Counter(right)).total()
 
 
-def _share_of(given: str, right: str, *, of_right: bool) -> float:
-    a, b = _words(given, right)
-    if not a or not b:
-        return float(a == b)
-    return (Counter(a) & Counter(b)).total() / len(b if of_right else a)
+def _f1(given: Words, right: Words) -> float:
+    if not given or not right:
+        return float(given == right)
+    return 2 * _shared(given, right) / (len(given) + len(right))
 
 
-def _empty_is_wrong(given: str, right: str) -> float:
-    a, b = _words(given, right)
-    return _f1(a, b, (Counter(a) & Counter(b)).total()) if a and b else 0.0
+def _precision(given: Words, right: Words) -> float:
+    if not given or not right:
+        return float(given == right)
+    return _shared(given, right) / len(given)
 
 
 token_f1 = Exercise(
@@ -56,43 +45,44 @@ token_f1 = Exercise(
         ("the moon", "the sea"),
     ],
     mistakes={
-        "Compare normalised words: case, punctuation and articles do not count.": _raw_words,
-        "Repeats count: “tick tick” shares two words with “tick tick”. Sets forget that.": _sets,
+        "Compare normalised words: case, punctuation and articles do not count.": (
+            lambda given, right: _f1(given.split(), right.split())
+        ),
+        "Repeats count: “tick tick” shares two words with “tick tick”. "
+        "Sets forget that.": (
+            lambda *pair: _f1(*(sorted(set(words)) for words in _normal(*pair)))
+        ),
         "That is the precision alone: the share of the given words that are right.": (
-            lambda given, right: _share_of(given, right, of_right=False)
+            lambda given, right: _precision(*_normal(given, right))
         ),
         "That is the recall alone: the share of the right words that were given.": (
-            lambda given, right: _share_of(given, right, of_right=True)
+            lambda given, right: _precision(*_normal(right, given))
         ),
-        "Both empty means that silence was right: 1, not 0.": _empty_is_wrong,
+        "Both empty means that silence was right: 1, not 0.": (
+            lambda *pair: _f1(*_normal(*pair)) if any(_normal(*pair)) else 0.0
+        ),
     },
     praise="This is the F1 of every question-answering table since 2016.",
 )
 
 
-Floats = Sequence[float]
-
-
 def _best(start: Floats, end: Floats, longest: int, least: int = 1) -> tuple[int, int]:
     """The pair with the highest sum, of `least` to `longest` tokens."""
     pairs = [
-        (start[i] + end[j], -i, -j)
+        (i, j)
         for i in range(len(start))
         for j in range(i + least - 1, min(len(end), i + longest))
     ]
-    _, i, j = max(pairs)
-    return -i, -j
+    return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])
 
 
-def _apart(start: Floats, end: Floats, longest: int) -> tuple[int, int]:
-    return max(range(len(start)), key=start.__getitem__), max(
-        range(len(end)), key=end.__getitem__
-    )
+def _highest(values: Floats) -> int:
+    return max(range(len(values)), key=values.__getitem__)
 
 
 def _start_first(start: Floats, end: Floats, longest: int) -> tuple[int, int]:
-    i, _ = _apart(start, end, longest)
-    return i, max(range(i, min(len(end), i + longest)), key=end.__getitem__)
+    first = _highest(start)
+    return first, first + _highest(end[first : first + longest])
 
 
 best_span = Exercise(
@@ -106,13 +96,16 @@ best_span = Exercise(
         ([5.0, 0.0, 0.0, 4.0], [0.0, 1.0, 3.0, 5.0], 3),
     ],
     mistakes={
-        "Each maximum alone: nothing keeps the end behind the start. Score pairs.": _apart,
-        "The best start need not belong to the best pair: try every start.": _start_first,
-        "`longest` counts tokens, and both ends belong to the answer: i..i+longest-1.": (
-            lambda start, end, longest: _best(start, end, longest + 1)
+        "Each maximum alone: nothing keeps the end behind the start. Score pairs.": (
+            lambda start, end, longest: (_highest(start), _highest(end))
         ),
-        "You ignored `longest`.": lambda start, end, longest: _best(
-            start, end, len(start)
+        "The best start need not belong to the best pair: try every start.": (
+            _start_first
+        ),
+        "`longest` counts tokens, and both ends belong to the answer: "
+        "i..i+longest-1.": lambda start, end, longest: _best(start, end, longest + 1),
+        "You ignored `longest`.": (
+            lambda start, end, longest: _best(start, end, len(start))
         ),
         "An answer may be one token long: start and end may be the same place.": (
             lambda start, end, longest: _best(start, end, longest, least=2)

@@ -1,6 +1,4 @@
-"""Pictures of `07_question_answering`: positions, windows, thresholds, scores, marked
-texts.
-"""
+"""Pictures of `07_question_answering`: positions, windows, scores, marked texts."""
 
 from __future__ import annotations
 
@@ -9,38 +7,44 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from helpers.show.plots import BLUE, GREEN, GREY, ORANGE, RED, SKY, drawable, figure
+from helpers.show.plots import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALETTE,
+    RED,
+    SKY,
+    drawable,
+    figure,
+    name_rows,
+)
 
 if TYPE_CHECKING:
     from IPython.display import HTML
     from matplotlib.figure import Figure
 
-_COLOURS = (BLUE, ORANGE, GREEN, RED, SKY)
-_MARKS = ("o", "s", "^", "D", "v")
+
+def _percent(values: Sequence[float]) -> list[float]:
+    return [100 * value for value in values]
 
 
 def positions(
     pieces: Sequence[str], start: Sequence[float], end: Sequence[float]
 ) -> Figure:
-    """Two bars a token: how probable it is as the first, and as the last, of the
-    answer.
+    """Two bars a token: how probable it is as the answer's first, and as its last.
 
     `start`, `end`: probabilities in [0, 1], one for each of `pieces`.
     """
     fig, ax = figure(9, 3.2)
-    for shift, name, values, colour in (
-        (-0.2, "start", start, BLUE),
-        (0.2, "end", end, ORANGE),
-    ):
+    sides = ((-0.2, "start", start, BLUE), (0.2, "end", end, ORANGE))
+    for shift, name, values, colour in sides:
         places = [place + shift for place in range(len(pieces))]
-        ax.bar(places, [100 * v for v in values], 0.38, color=colour, label=name)
+        ax.bar(places, _percent(values), 0.38, color=colour, label=name)
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     names = list(map(drawable, pieces))
-    ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor",
-                  parse_math=False)  # fmt: skip
-    ax.set(
-        ylabel="probability (%)",
-        title="Where does the answer start, and where does it end?",
-    )
+    ax.set_xticks(range(len(names)), names, parse_math=False, **turned)
+    ax.set_title("Where does the answer start, and where does it end?")
+    ax.set_ylabel("probability (%)")
     ax.grid(visible=False, axis="x")
     fig.legend(loc="outside lower center", ncols=2)
     return fig
@@ -49,24 +53,19 @@ def positions(
 def windows(
     spans: Sequence[tuple[int, int]], answer: tuple[int, int], length: int
 ) -> Figure:
-    """Windows over a long text as bars from above to below, the answer as a band across
-    them.
+    """Windows over a long text as bars, from above to below, the answer as a band.
 
     `spans`, `answer`: (first character, past the last); windows that hold the answer
     whole are blue, the others grey. `length`: characters of the text.
     """
     fig, ax = figure(9, 1.4 + 0.34 * len(spans))
     for row, (first, last) in enumerate(spans):
-        whole = first <= answer[0] and answer[1] <= last
-        ax.barh(
-            row, last - first, left=first, height=0.6, color=BLUE if whole else GREY
-        )
+        colour = BLUE if first <= answer[0] and answer[1] <= last else GREY
+        ax.barh(row, last - first, left=first, height=0.6, color=colour)
         ax.text(first, row, f" window {row}", va="center", color="white", fontsize=10)
     ax.axvspan(*answer, color=ORANGE, lw=0, alpha=0.85)
-    ax.set(
-        xlim=(0, length), ylim=(len(spans) - 0.4, -0.6), xlabel="character of the text"
-    )
-    ax.set_yticks([])
+    ax.set(xlim=(0, length), ylim=(len(spans) - 0.4, -0.6), yticks=[])
+    ax.set_xlabel("character of the text")
     ax.set_title(
         "Windows that overlap; orange: the answer; blue: a window that holds it whole"
     )
@@ -75,22 +74,15 @@ def windows(
 
 
 def cut_answers(shares: Mapping[str, Mapping[int, float]]) -> Figure:
-    """The share of answers that no window holds, by the windows' length; one line a way
-    of cutting.
+    """The share of answers that no window holds, by length; one line a way of cutting.
 
     `shares` maps a way to {max_length: share in [0, 1]}.
     """
     fig, ax = figure(8, 3.4)
-    for (name, row), colour, mark in zip(
-        shares.items(), _COLOURS, _MARKS, strict=False
-    ):
-        ax.plot(
-            list(row),
-            [100 * v for v in row.values()],
-            marker=mark,
-            color=colour,
-            label=name,
-        )
+    looks = zip(shares.items(), PALETTE, "os^Dv", strict=False)
+    for (name, row), colour, mark in looks:
+        heights = _percent(row.values())
+        ax.plot(list(row), heights, marker=mark, color=colour, label=name)
     ax.set(xlabel="max_length (tokens)", ylabel="answers cut (%)", ylim=(-3, 103))
     ax.set_xticks(list(row))
     ax.set_title("Answers that teach “no answer” by mistake")
@@ -101,16 +93,15 @@ def cut_answers(shares: Mapping[str, Mapping[int, float]]) -> Figure:
 def thresholds(
     values: Sequence[float], curves: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Scores against the threshold above which "no answer" is said, one line a kind of
-    question.
+    """Scores against the threshold above which "no answer" is said.
 
-    `values`: the thresholds, in logits; `curves` maps a kind to one score in [0, 1] for
-    each.
+    `values`: the thresholds, in logits; `curves` maps a kind of question to one score
+    in [0, 1] for each.
     """
     fig, ax = figure(8, 3.6)
-    for (name, row), colour in zip(curves.items(), _COLOURS, strict=False):
+    for (name, row), colour in zip(curves.items(), PALETTE, strict=False):
         style = "--" if "exact" in name else "-"
-        ax.plot(values, [100 * v for v in row], style, color=colour, label=name)
+        ax.plot(values, _percent(row), style, color=colour, label=name)
     ax.axvline(0, color="#333333", linewidth=1)
     ax.set(xlabel="threshold (null score - best span's, logits)", ylabel="score (%)")
     ax.set(ylim=(-3, 103), title="“No answer” sooner to the left, later to the right")
@@ -133,52 +124,37 @@ def runs(
     for row, values in enumerate(scores.values()):
         mean = 100 * sum(values) / len(values)
         ax.barh(row, mean, height=0.5, color=SKY)
-        ax.plot([100 * v for v in values], [row] * len(values), "o", color=BLUE, ms=6)
+        ax.plot(_percent(values), [row] * len(values), "o", color=BLUE, ms=6)
         ax.text(1, row, f"{mean:.1f}", va="center")
     if baseline is not None:
-        ax.axvline(
-            100 * baseline, color=RED, linestyle="--", label="always “no answer”"
-        )
+        ax.axvline(100 * baseline, color=RED, ls="--", label="always “no answer”")
     if live is not None:
         at = list(scores).index(live[0])
         ax.plot(100 * live[1], at, "D", color=ORANGE, ms=9, label="this run")
-    if baseline is not None or live is not None:
+    if ax.get_legend_handles_labels()[0]:
         fig.legend(loc="outside lower center", ncols=2)
-    ax.set_yticks(range(len(scores)), list(scores))
-    ax.set(
-        ylim=(len(scores) - 0.5, -0.5), xlim=(0, 100), xlabel="score (%)", title=title
-    )
-    ax.grid(visible=False, axis="y")
+    name_rows(ax, list(scores), "score (%)")
+    ax.set_title(title)
     return fig
 
 
 def by_word(rows: Mapping[str, Sequence[float]]) -> Figure:
-    """The mean score of each kind of question, its standard error twice, and how many
-    there are.
+    """The mean score of each kind of question, its standard error twice, their number.
 
     `rows` maps a question word to the scores of its questions, in [0, 1].
     """
+    import numpy as np
+
     fig, ax = figure(8, 1.2 + 0.34 * len(rows))
     for row, values in enumerate(rows.values()):
-        mean = 100 * sum(values) / len(values)
-        error = 100 * _standard_error(values)
-        ax.barh(row, mean, height=0.62, color=BLUE)
-        ax.plot(
-            [mean - 2 * error, mean + 2 * error], [row, row], color="#333333", lw=1.2
-        )
-    names = [f"{drawable(word)} ({len(values)})" for word, values in rows.items()]
-    ax.set_yticks(range(len(rows)), names, parse_math=False)
-    ax.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, 105), xlabel="F1 (%)")
+        error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0
+        how = {"height": 0.62, "color": BLUE, "ecolor": "#333333"}
+        ax.barh(row, 100 * np.mean(values), xerr=200 * error, **how)
+    names = [f"{word} ({len(values)})" for word, values in rows.items()]
+    name_rows(ax, names, "F1 (%)")
+    ax.set_xlim(0, 105)
     ax.set_title("By question word (in brackets: how many; lines: two standard errors)")
-    ax.grid(visible=False, axis="y")
     return fig
-
-
-def _standard_error(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return (
-        sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1) / len(values)
-    ) ** 0.5
 
 
 def marked(
@@ -191,18 +167,13 @@ def marked(
     `given`: (first character, past the last, strength in [0, 1]), the stronger the
     darker.
     """
-    spans = [span[:2] for span in given] + list(right)
-    cuts = sorted({0, len(context), *(edge for span in spans for edge in span)})
+    edges = [edge for span in (*given, *right) for edge in span[:2]]
     parts = []
-    for first, last in itertools.pairwise(cuts):
-        strength = max(
-            (s for a, b, s in given if a <= first and last <= b), default=0.0
-        )
-        style = (
-            f"background:rgba(0,114,178,{0.15 + 0.45 * strength:.2f});"
-            if strength > 0
-            else ""
-        )
+    for first, last in itertools.pairwise(sorted({0, len(context), *edges})):
+        style = ""
+        if strengths := [s for a, b, s in given if a <= first and last <= b and s > 0]:
+            shade = 0.15 + 0.45 * max(strengths)
+            style = f"background:rgba(0,114,178,{shade:.2f});"
         if any(a <= first and last <= b for a, b in right):
             style += "border-bottom:3px solid #009E73;"
         piece = html.escape(context[first:last])
@@ -211,14 +182,14 @@ def marked(
 
 
 def readings(rows: Sequence[tuple[str, str, str]]) -> HTML:
-    """Questions under each other: (question, a line of plain text, the marked context
-    as HTML).
-    """
+    """Questions under each other: (question, a line of text, the marked context)."""
     from IPython.display import HTML
 
-    blocks = [
-        f"<div style='margin:.8em 0;max-width:52em'><b>{html.escape(question)}</b>"
-        f"<br>{html.escape(line)}<br><span style='line-height:1.7'>{context}</span></div>"
-        for question, line, context in rows
-    ]
-    return HTML("".join(blocks))
+    return HTML(
+        "".join(
+            "<div style='margin:.8em 0;max-width:52em'>"
+            f"<b>{html.escape(question)}</b><br>{html.escape(line)}<br>"
+            f"<span style='line-height:1.7'>{context}</span></div>"
+            for question, line, context in rows
+        )
+    )

@@ -103,3 +103,10 @@ def legend_below(fig, ax=None, ncols: int = 3) -> None:
     """One legend for all panels, below them: what `ax`, or else any panel, labels."""
     handles = ax.get_legend_handles_labels() if ax else ()
     fig.legend(*handles, loc="outside lower center", ncols=ncols)
+
+
+def name_rows(axes, names, label: str) -> None:
+    """Names for the rows of a picture in percent, the first on top."""
+    axes.set_yticks(range(len(names)), list(map(drawable, names)), parse_math=False)
+    axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel=label)
+    axes.grid(visible=False, axis="y")

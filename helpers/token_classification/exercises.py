@@ -67,7 +67,7 @@ every_piece = Exercise(
         "A continued O stays O, and a continued I stays I; only B (odd) becomes I, "
         "the next.": _always_next,
     },
-    praise="This is what align_labels(..., every_piece=insides(names)) does.",
+    praise="This is what align_labels(..., every_piece=inside) does.",
 )
 
 Entities = list[tuple[str, int, int]]

@@ -2,9 +2,7 @@
 
 The heads of `transformers` read a pair of texts as one sequence and learn from zero
 what to make of it. An encoder that was pretrained to give sentences comparable vectors,
-as the pocket checkpoints' was, need not: the mean of a text's last hidden states is its
-vector, and the cosine of two vectors says how alike they are. Fine-tuning then improves
-on something instead of starting over.
+as the pocket checkpoints' was, need not: fine-tuning improves on something.
 
 Source: Reimers and Gurevych 2019, "Sentence-BERT" (arXiv:1908.10084).
 """
@@ -17,28 +15,24 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-SHARPNESS = 20.0  # cosines of one encoder lie close together; a softmax needs them further apart
+SHARPNESS = 20.0  # cosines lie close together; a softmax needs them further apart
 
 
 def sentence_vectors(
     encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor
 ) -> torch.Tensor:
-    """One unit vector a text (N, dim), of `input_ids` and `attention_mask` (N, S).
+    """One unit vector a text (N, dim), in float32: the mean of its last hidden states.
 
-    The mean of the last hidden states of all tokens that are not padding, in float32.
+    `input_ids` and `attention_mask` are (N, S); padding does not count.
     """
-    hidden = encoder(
-        input_ids=input_ids, attention_mask=attention_mask
-    ).last_hidden_state
+    hidden = encoder(input_ids, attention_mask=attention_mask).last_hidden_state
     weights = attention_mask[..., None].to(hidden.dtype)  # (N, S, 1)
-    return functional.normalize(
-        (hidden * weights).sum(1).float() / weights.sum(1).float(), dim=-1
-    )
+    mean = (hidden * weights).sum(1).float() / weights.sum(1).float()
+    return functional.normalize(mean, dim=-1)
 
 
 class Towers(nn.Module):
-    """The first of a row's texts against each of the others, by the cosine of their
-    vectors.
+    """The first of a row's texts against each of the others, by their vectors' cosine.
 
     With `top`, rows are pairs, and `logits` (B,) their similarity, `top` where the
     vectors agree: trained by the mean squared error of logits / top. Without, rows are
@@ -58,20 +52,18 @@ class Towers(nn.Module):
         **_unused: Any,
     ) -> dict[str, torch.Tensor]:
         """`logits`, and `loss` with `labels` (B,). `input_ids` is (B, texts, S)."""
-        batch, texts, length = input_ids.shape
-        flat = (
-            tensor.view(batch * texts, length) for tensor in (input_ids, attention_mask)
-        )
-        vectors = sentence_vectors(self.base_model, *flat).view(batch, texts, -1)
+        flat = (tensor.flatten(0, 1) for tensor in (input_ids, attention_mask))
+        vectors = sentence_vectors(self.base_model, *flat)
+        vectors = vectors.view(*input_ids.shape[:2], -1)
         cosines = (vectors[:, :1] * vectors[:, 1:]).sum(-1)  # (B, texts - 1)
         if self.top is None:
-            logits = SHARPNESS * cosines
-            loss = None if labels is None else functional.cross_entropy(logits, labels)
+            output = {"logits": SHARPNESS * cosines}
+            if labels is not None:
+                output["loss"] = functional.cross_entropy(output["logits"], labels)
         else:
-            logits = self.top * cosines[:, 0]
-            loss = (
-                None
-                if labels is None
-                else functional.mse_loss(cosines[:, 0], labels.float() / self.top)
-            )
-        return {"logits": logits} if loss is None else {"loss": loss, "logits": logits}
+            cosines = cosines[:, 0]
+            output = {"logits": self.top * cosines}
+            if labels is not None:
+                target = labels.float() / self.top
+                output["loss"] = functional.mse_loss(cosines, target)
+        return output

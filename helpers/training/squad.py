@@ -6,13 +6,13 @@ import re
 import string
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from statistics import fmean
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """`text` as SQuAD compares it: lower case, no punctuation, no articles, single
-    spaces.
+    """Lower case, no ASCII punctuation, no articles, single spaces.
 
     >>> normalize_answer("The  Beatles' last (rooftop) concert.")
     'beatles last rooftop concert'
@@ -27,8 +27,7 @@ def exact_match(answer: str, gold: str) -> float:
 
 
 def answer_f1(answer: str, gold: str) -> float:
-    """F1 in [0, 1] of the words that both share after `normalize_answer`, repeats
-    counted.
+    """F1 in [0, 1] of the words that both share, normalised, repeats counted.
 
     If either is empty, that is "no answer", 1.0 if both are and else 0.0.
 
@@ -42,21 +41,25 @@ def answer_f1(answer: str, gold: str) -> float:
     return 2 * shared / (len(words) + len(right))
 
 
+def best_match(answer: str, golds: Sequence[str]) -> tuple[float, float]:
+    """Exact match and F1, each with the right answer that fits best; none means ""."""
+    # the official script drops right answers of which nothing is left, such as "The"
+    kept = [gold for gold in golds if normalize_answer(gold)] or [""]
+    pairs = [(exact_match(answer, gold), answer_f1(answer, gold)) for gold in kept]
+    return tuple(map(max, zip(*pairs, strict=True)))
+
+
 def squad_scores(
     predictions: Mapping[Hashable, str], references: Mapping[Hashable, Sequence[str]]
 ) -> dict[str, float]:
-    """`exact_match` and `f1`, in [0, 1], of one text for each question against its
-    right answers.
+    """`exact_match` and `f1`, in [0, 1], of one text for each question.
 
     Of several right answers the best match counts; none means that there is no answer,
-    and "" says so. Beside the scores of all questions, those of the questions with an
-    answer (`has_answer_exact_match`, `has_answer_f1`) and without (`no_answer_...`),
-    where there are any.
+    and "" says so. The same two follow for the questions with an answer
+    (`has_answer_...`) and without (`no_answer_...`), where there are any.
 
     >>> squad_scores({1: "Neil Armstrong", 2: "Mars"}, {1: ["Armstrong"], 2: []})["f1"]
     0.3333333333333333
-
-    Raises `ValueError` without questions, or when the two do not name the same ones.
 
     Source: the official evaluation scripts of SQuAD 1.1 and 2.0, which report
     percentages (Rajpurkar et al. 2016, arXiv:1606.05250, and 2018, arXiv:1806.03822).
@@ -66,31 +69,15 @@ def squad_scores(
     for question in predictions.keys() ^ references.keys():
         lacks = "prediction" if question in references else "right answer"
         raise ValueError(f"question {question!r} has no {lacks}")
-    scored = [(bool(g), *best_match(predictions[q], g)) for q, g in references.items()]
-    scores = _means(scored)
-    for prefix, kind in (("has_answer_", True), ("no_answer_", False)):
-        rows = [row for row in scored if row[0] is kind]
-        scores |= (
-            {prefix + name: value for name, value in _means(rows).items()}
-            if rows
-            else {}
-        )
-    return scores
-
-
-def best_match(answer: str, golds: Sequence[str]) -> tuple[float, float]:
-    """Exact match and F1 of an answer with the right answer that it fits best; none
-    means "".
-    """
-    # the official script drops right answers of which nothing is left, such as "The"
-    kept = [gold for gold in golds if normalize_answer(gold)] or [""]
-    return max(exact_match(answer, g) for g in kept), max(
-        answer_f1(answer, g) for g in kept
-    )
-
-
-def _means(rows: Sequence[tuple[bool, float, float]]) -> dict[str, float]:
+    pairs = {q: best_match(predictions[q], golds) for q, golds in references.items()}
+    groups = {
+        "": list(pairs.values()),
+        "has_answer_": [pair for q, pair in pairs.items() if references[q]],
+        "no_answer_": [pair for q, pair in pairs.items() if not references[q]],
+    }
     return {
-        "exact_match": sum(exact for _, exact, _ in rows) / len(rows),
-        "f1": sum(f1 for _, _, f1 in rows) / len(rows),
+        prefix + name: fmean(pair[at] for pair in group)
+        for prefix, group in groups.items()
+        if group
+        for at, name in enumerate(("exact_match", "f1"))
     }
