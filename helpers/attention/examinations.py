@@ -113,7 +113,7 @@ class Tagger:
         task = tasks.task(TASK)
         sets, source = tasks.load(task, profile), getattr(checkpoints, kind)(profile)
         how = recipe(task, profile, kind)
-        self.names = sets["train"].features["tags"].feature.names
+        self.names = np.array(sets["train"].features["tags"].feature.names)
         self.trainer = fine_tune(task, sets, source, how, seed).trainer
         self.before = self._counts()
 
@@ -123,12 +123,7 @@ class Tagger:
         labels, guesses = prediction.label_ids, prediction.predictions.argmax(-1)
         real = labels != -100
         true, said = (
-            found(
-                [
-                    [self.names[tag] for tag in row[here]]
-                    for row, here in zip(tags, real, strict=True)
-                ]
-            )
+            found([self.names[row[at]] for row, at in zip(tags, real, strict=True)])
             for tags in (labels, guesses)
         )
         counts = np.zeros((len(labels), 2))
