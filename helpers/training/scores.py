@@ -48,16 +48,12 @@ def _logits(prediction: EvalPrediction, *shape: str | int) -> np.ndarray:
 def _labels(
     prediction: EvalPrediction, shape: tuple[int, ...], classes: int, *ignored: int
 ) -> np.ndarray:
-    labels = np.asarray(prediction.label_ids)
+    labels, whole = np.asarray(prediction.label_ids), f"0 to {classes - 1}"
     if labels.shape != shape:
-        raise ValueError(
-            f"labels are {labels.shape}; expected {shape}, as the predictions"
-        )
-    strange = labels[~np.isin(labels, [*range(classes), *ignored])]
-    if len(strange):
-        raise ValueError(
-            f"a label is {strange[0]}; expected a whole number, 0 to {classes - 1}"
-        )
+        expected = f"{shape}, as the predictions"
+        raise ValueError(f"labels are {labels.shape}; expected {expected}")
+    for strange in labels[~np.isin(labels, [*range(classes), *ignored])]:
+        raise ValueError(f"a label is {strange}; expected a whole number, {whole}")
     return labels
 
 

@@ -86,11 +86,10 @@ def best_spans(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The `n_best` spans of each row: first and last tokens, and scores, all (B, n).
 
-    A span is a pair i <= j < i + `max_answer_length`, i and j both `allowed` (B, S);
-    its score is start_logits[i] + end_logits[j], both (B, S), in float32. Best first;
-    among equal scores the lower start goes first, then the shorter. Where a row has
-    fewer spans, the rest is 0, 0, -inf. One pass over a band (B, S, max_answer_length),
-    never over (B, S, S).
+    A span is a pair i <= j < i + `max_answer_length`, both `allowed` (B, S); its score
+    is start_logits[i] + end_logits[j], both (B, S), in float32. Of equal scores the
+    lower start goes first, then the shorter. Where a row has fewer spans, the rest is
+    0, 0, -inf. One pass over a band (B, S, max_answer_length), never over (B, S, S).
     """
     if min(max_answer_length, n_best) < 1:
         raise ValueError("max_answer_length and n_best must be 1 or more")
@@ -155,7 +154,6 @@ def answers(
 ) -> list[Prediction]:
     """One `Prediction` for each question, from the logits (N, S) of all its windows.
 
-    Logits are tensors or arrays, padded on the right, rows in the order of `windows`.
     The null score is start + end at [CLS], and of several windows the lowest: the
     question is unanswerable only if every window says so. "No answer" is said when the
     null score exceeds the best span's by more than `threshold`. Probabilities are a
@@ -163,8 +161,7 @@ def answers(
     counts once, with its higher score; ties as in `best_spans`.
 
     Source: `write_predictions` in `run_squad.py` of google-research/bert. Unlike there,
-    all pairs are tried instead of the n best starts with the n best ends, and a span
-    may begin in a window where its first token has little context.
+    all pairs are tried, and a span may begin where its first token has little context.
     """
     logits = [torch.as_tensor(side).float() for side in (start_logits, end_logits)]
     _check_fit(windows, contexts, logits)

@@ -118,14 +118,11 @@ def teacher_logits(
 class AnswerDistiller(Trainer):
     """A `Trainer` whose loss is `WEIGHT` x distillation + the rest x the model's own.
 
-    `tables` (2, N, S): the teacher's logits for the N training windows; the column
-    `window` of the training rows says which is whose. Rows without it, those of the
-    evaluation, are judged by the model's own loss.
+    The column `window` of the training rows says which of the teacher's is whose. Rows
+    without it, those of the evaluation, are judged by the model's own loss.
     """
 
-    def __init__(self, *positional: Any, tables: torch.Tensor, **named: Any) -> None:
-        super().__init__(*positional, **named)
-        self.tables = tables
+    tables: torch.Tensor  # (2, N, S): the teacher's logits for the N training windows
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, **keywords: Any
@@ -177,8 +174,8 @@ def distil(
             data_collator=plain.data_collator,
             compute_metrics=plain.compute_metrics,
             callbacks=list(report),
-            tables=tables,
         )
+        trainer.tables = tables
         trainer.remove_callback(PrinterCallback)  # it prints the log's dicts
         began = time.perf_counter()
         trainer.train()
