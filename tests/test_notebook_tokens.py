@@ -114,7 +114,8 @@ def test_the_recipe_and_the_exercises_are_the_helpers_and_seqevals(recipe, token
     for row in TEST[:30]:
         ids = tokenizer(row["tokens"], is_split_into_words=True).word_ids()
         pairs = list(zip(row["tokens"], row["tags"], strict=True))
-        scope = {"at": ids, "names": names, "row": pairs}
+        numbers = {name: i for i, name in enumerate(names)}
+        scope = {"at": ids, "ids": numbers, "row": pairs}
         exec(line, scope)
         labels = [names.index(tag) for tag in row["tags"]]
         assert scope["tags"] == align_labels(ids, labels)
