@@ -1,7 +1,7 @@
 """The table of all heads: every task, four models, several seeds, with intervals.
 
     python data/measurements/measure_heads.py choose --runs build/heads
-    python data/measurements/measure_heads.py run --runs build/heads --task topic --task stars
+    python data/measurements/measure_heads.py run --runs build/heads --task topic
     python data/measurements/measure_heads.py table --runs build/heads
 
 `choose` tries recipes on a quarter of the training rows, held back; `run` fine-tunes
