@@ -241,8 +241,8 @@ def curve(offset, steps, pace):
 
 def test_equal_budget_draws_steps_and_seconds():
     alone, triple = [curve(0.1, 20, 1.0)] * 2, [curve(0, 10, 2.0)] * 2
-    curves = {"triple loss": triple, "masked LM alone": alone}
-    steps, seconds = axes(curves.equal_budget(curves, 4.5, 10))
+    pair = {"triple loss": triple, "masked LM alone": alone}
+    steps, seconds = axes(curves.equal_budget(pair, 4.5, 10))
     assert max(xs(steps)) == 10
     assert max(xs(seconds)) == max(xs(seconds, 2)) == 20
 
@@ -291,7 +291,10 @@ def test_the_other_pictures_hold_what_they_are_given():
     scores = {"mean": 0.8, "runs": [0.79, 0.81]}
     bars = plots.transfer_bars({"reviews": {"teacher": scores, "student": scores}})
     assert len(axes(bars)[0].patches) == 2
-    starts = plots.starts({"teacher": 0.3, "layers [0, 1, 2]": 0.2}, targets=400)
-    assert axes(starts)[0].get_xlim()[1] > 0.3
+    shares = {"teacher": 0.3, "layers [0, 1, 2]": 0.2}
+    found = {k: {"masked_accuracy": v, "targets": 400} for k, v in shares.items()}
+    (ax,) = axes(plots.starts(found))
+    assert widths(ax) == [0.3, 0.2]
+    assert ax.get_xlim()[1] > 0.3
     tokens = plots.divergence_bars(["a", "[MASK]"], [0.1, 0.5], [False, True])
     assert len(axes(tokens)[0].patches) == 2

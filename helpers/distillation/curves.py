@@ -75,9 +75,9 @@ def live_curves(
     """
     fig, (left, *others) = panels(("training losses", *HELD_OUT), 3.4)
     for name, (key, colour) in LOSSES.items():
-        rows = [row for row in training if row.get(key, 0) > 0]
-        points = [row["step"] for row in rows], [row[key] for row in rows]
-        left.plot(*points, ".-", color=colour, label=name if rows else None)
+        rows = [(row["step"], row[key]) for row in training if row.get(key, 0) > 0]
+        if rows:
+            left.plot(*zip(*rows, strict=True), ".-", color=colour, label=name)
     for ax, key in zip(others, HELD_OUT.values(), strict=True):
         for run, rows in held_out.items():
             points = [row["step"] for row in rows], [row[key] for row in rows]
@@ -94,7 +94,7 @@ def live_curves(
     _log_scale(others[0])
     percent_axis(others[1].yaxis, 1)
     low, high = left.get_ylim()
-    left.set_ylim(top=high * (high / low) ** 0.5)  # room for the legend
+    left.set_ylim(top=high**1.5 / low**0.5)  # room for the legend
     left.legend(
         handles=left.lines[: -len(turns) or None], loc="upper right", fontsize=9
     )

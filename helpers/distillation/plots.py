@@ -126,15 +126,17 @@ def divergence_bars(
     return fig
 
 
-def starts(accuracy: Mapping[str, float], targets: int) -> Figure:
-    """Masked accuracy in [0, 1] of the teacher (first) and of untrained students.
+def starts(found: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Masked accuracy of the teacher (first) and of untrained students.
 
-    Thin lines are two standard errors for `targets` hidden tokens.
+    `found` maps a name to its `masked_accuracy` in [0, 1] over so many `targets`. Thin
+    lines are two standard errors.
     """
-    fig, ax = figure(8, 1.2 + 0.45 * len(accuracy))
-    errors = [2 * (p * (1 - p) / targets) ** 0.5 for p in accuracy.values()]
-    colours = [BLUE] + [SKY] * (len(errors) - 1)
-    named_bars(ax, accuracy, colours, errors=errors)
+    fig, ax = figure(8, 1.2 + 0.45 * len(found))
+    accuracy = {name: one["masked_accuracy"] for name, one in found.items()}
+    pairs = [(one["masked_accuracy"], one["targets"]) for one in found.values()]
+    errors = [2 * (p * (1 - p) / n) ** 0.5 for p, n in pairs]
+    named_bars(ax, accuracy, [BLUE] + [SKY] * (len(found) - 1), errors=errors)
     percent_axis(ax.xaxis)
     ax.set(title="Before the first step", xlabel="hidden tokens put first")
     return fig
