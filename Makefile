@@ -3,10 +3,10 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 PROFILE ?= classroom
 BIN     := .venv/bin
 
-.PHONY: help run resume test bench lab doctor notebooks lint clean
+.PHONY: help run resume test bench flash-bench lab doctor notebooks lint clean
 
 help:  ## these lines
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,7 +23,10 @@ test: .venv/installed  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: .venv/installed  ## measure the workbook's own code against the plain way (build/bench.json)
-	$(BIN)/workbook bench
+	$(BIN)/python tests/benchmarks/benchmark_report.py
+
+flash-bench: .venv/installed  ## hold the attention back ends against each other, on a GPU
+	$(BIN)/python tests/benchmarks/flash_bench.py
 
 lab: .venv/installed  ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

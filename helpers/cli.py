@@ -285,40 +285,5 @@ def prefetch(
     click.echo(f"all of it is here; its revisions are in {revisions_file()}")
 
 
-@main.command()
-@click.option("--repeats", default=5, help="Turns for each side.")
-@OUTPUT
-def bench(repeats: int, output: Path) -> None:
-    """Measure the workbook's own code against the plain way, both in one run."""
-    from helpers.core.cache import write_json
-    from helpers.speed_and_size import benchmark_report
-
-    quiet_and_offline("classroom")
-    report = benchmark_report.measure(repeats, lambda line: click.echo(line, err=True))
-    write_json(output / "bench.json", report)
-    benchmark_report.show(report)
-    click.echo(f"all figures: {output / 'bench.json'}")
-
-
-@main.command()
-@STORED
-@click.option("--minutes", default=9.0, help="What takes longer is left out.")
-@click.option("--quick", is_flag=True, help="Tiny models, on any machine.")
-def flash_bench(output: Path | None, minutes: float, quick: bool) -> None:
-    """Hold every attention back end against float64, then time them on a GPU."""
-    from helpers.flash_attention import flash_bench as room
-
-    quiet_and_offline("classroom")
-    path = output or room.STORED
-    room.check(path, quick)
-    report = room.measure(quick, minutes, lambda line: click.echo(line, err=True))
-    room.store(report, path)
-    for line in (*room.errors_table(report), *room.table(report)):
-        click.echo(line)
-    for name, value in room.headlines(report).items():
-        click.echo(f"{name:24} {'not measured' if value is None else f'{value:.2f}'}")
-    click.echo(f"all figures: {path}")
-
-
 if __name__ == "__main__":
     main()

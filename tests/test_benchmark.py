@@ -66,26 +66,3 @@ print(benchmark.peak_memory(use))
 """
     done = python(code, OMP_NUM_THREADS="1")
     assert 35 < int(done.stdout) / 2**20 < 60
-
-
-def test_bench_prints_a_table_and_writes_its_figures(monkeypatch, tmp_path):
-    import json
-
-    from click.testing import CliRunner
-
-    from helpers import cli
-    from helpers.speed_and_size import benchmark_report
-
-    row = {
-        "speedup": 3.0, "speedup_quartiles": [2.9, 3.1], "speedup_same_precision": 2.0,
-        "memory_ratio": 2.5, "seconds": {"original in fp32": 3.0, "workbook": 1.0},
-    }  # fmt: skip
-    report = {
-        "machine": {},
-        "distill_step": {"fp32": {"all": row}, "bf16": {"masked": row}},
-    }
-    monkeypatch.setattr(benchmark_report, "measure", lambda repeats, progress: report)
-    done = CliRunner().invoke(cli.main, ["bench", "--output", str(tmp_path / "out")])
-    assert done.exit_code == 0, done.output
-    assert "3.0x" in done.output
-    assert json.loads((tmp_path / "out" / "bench.json").read_text()) == report

@@ -12,6 +12,7 @@ import torch
 from click.testing import CliRunner
 from conftest import ROOT
 from datasets import Dataset
+from distill_step import original_step, random_batch, workbook_step
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForMaskedLM,
@@ -29,12 +30,6 @@ from helpers.core.errors import WorkbookError
 from helpers.data import passages
 from helpers.data.texts import LengthGrouped, Masking, Sequences, cut
 from helpers.distillation import pretraining
-from helpers.distillation.distill_step import (
-    compare,
-    original_step,
-    random_batch,
-    workbook_step,
-)
 from helpers.distillation.objective import Objective
 from helpers.distillation.settings import RECIPES
 from helpers.distillation.trainer import (
@@ -331,22 +326,6 @@ def test_a_step_is_the_originals_step_in_loss_and_gradient(pair, tokenizer, posi
     for one, other in zip(got, expected, strict=True):
         scale = other.abs().max()
         assert (one - other).abs().max() <= 1e-3 * scale + 1e-6
-
-
-def test_the_comparison_of_steps_measures_all_four_cases(pair, tokenizer):
-    lines = []
-    small = {"repeats": 2, "shape": (3, 40)}
-    report = compare(pair[0], tokenizer, progress=lines.append, **small)
-    assert len(lines) == 4 * 3
-    for precision in ("fp32", "bf16"):
-        for positions in ("all", "masked"):
-            row = report[precision][positions]
-            # how much faster is for `make bench`, on a quiet machine: here others are
-            # at work
-            low, high = row["speedup_quartiles"]
-            assert 0 < low <= row["speedup"] <= high
-            assert row["memory_ratio"] > 0
-            assert row["loss_difference"] < (1e-4 if precision == "fp32" else 0.02)
 
 
 def test_a_student_is_the_librarys_class_with_the_layers_it_was_given(pair, tokenizer):

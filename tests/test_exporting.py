@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from conftest import HEADS
+from variants import int8_in_torch
 
 from helpers.checkpoints import distilbert
 from helpers.core.errors import WorkbookError
@@ -20,22 +21,20 @@ CLOSE = 1e-4  # the same fp32 arithmetic in another order
 # int8: at least so many equal choices; the mean distance at most so much of the size.
 # torch's own keeps activations in seven bits, and the heads here are untrained
 BOUNDS = {"onnx": (0.85, 0.2), "torch": (0.6, 0.3)}
-needs_onnx = pytest.mark.skipif(bool(exporting.lacks("onnx")), reason="no extra onnx")
-needs_openvino = pytest.mark.skipif(
-    bool(exporting.lacks("openvino")), reason="without the extra openvino"
+needs_onnx, needs_openvino = (
+    pytest.mark.skipif(bool(exporting.lacks(extra)), reason=f"no extra {extra}")
+    for extra in ("onnx", "openvino")
 )
 each = pytest.mark.parametrize("head", HEADS)
-ENGINES = [
-    pytest.param("onnx", marks=needs_onnx),
-    pytest.param("openvino", marks=needs_openvino),
-]
+ONNX = pytest.param("onnx", marks=needs_onnx)
+ENGINES = [ONNX, pytest.param("openvino", marks=needs_openvino)]
 
 
 @functools.cache  # the first fresh head of a process is drawn unlike the later ones
 def load(head):
     torch.manual_seed(0)
     kind = getattr(transformers, f"DistilBert{head}")
-    return kind.from_pretrained(distilbert()).eval()
+    return kind.from_pretrained(distilbert(), n_layers=1).eval()  # traced in less time
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +124,7 @@ def test_another_engine_gives_the_models_numbers(head, run, files, feed, tmp_pat
 
 
 @each
-@pytest.mark.parametrize("kind", [pytest.param("onnx", marks=needs_onnx), "torch"])
+@pytest.mark.parametrize("kind", [ONNX, "torch"])
 def test_int8_stays_near(head, kind, files, feed):
     inputs, model = feed(head), load(head)
     want = wanted(model, inputs)
@@ -134,7 +133,7 @@ def test_int8_stays_near(head, kind, files, feed):
         found = exporting.onnx_run(files(head)[1], 1)(inputs)
         assert sizes[1] < 0.3 * sizes[0]
     else:
-        small = exporting.int8_in_torch(model)
+        small = int8_in_torch(model)
         found = wanted(small, inputs)
         assert exporting.saved_bytes(small) < exporting.saved_bytes(model)
         assert off(wanted(model, inputs), want, inputs) == 0, "it is left alone"
@@ -186,7 +185,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from transformers import DistilBertConfig, DistilBertModel
-from helpers import exporting
+from helpers.speed_and_size import exporting
 with TemporaryDirectory() as shelf:
     sizes = {"n_layers": 1, "dim": 32, "n_heads": 2, "hidden_dim": 64}
     model = DistilBertModel(DistilBertConfig(**sizes))

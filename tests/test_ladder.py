@@ -1,34 +1,31 @@
-"""The ladder: the same work on every rung, measured fairly."""
+"""The ladder: the same work on every rung, measured fairly; on a device; the recipe."""
 
 from __future__ import annotations
 
-import json
+import ast
+import subprocess
+import sys
 import time
-from itertools import islice
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-import transformers
+import variants
+from cells import sources
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import axes, widths
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from helpers.checkpoints import base_tokenizer, distilbert
 from helpers.core.errors import WorkbookError
 from helpers.data import tasks
-from helpers.speed_and_size import (
-    benchmark_report,
-    exporting,
-    ladder,
-    plots,
-    profiling,
-    workload,
-)
-from helpers.speed_and_size.ladder import Rung, plan
+from helpers.speed_and_size import exporting, ladder, workload
+from helpers.speed_and_size.ladder import Rung
 from helpers.speed_and_size.workload import Work
+
+NOTEBOOK = ROOT / "notebooks" / "11_speed_and_size.ipynb"
+needs_onnx = pytest.mark.skipif(bool(exporting.lacks("onnx")), reason="no extra onnx")
 
 
 @pytest.fixture(scope="module")
@@ -46,31 +43,56 @@ def work(sets):
     return workload.draw(sets, workload.sample_sentences(), 80)
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    return tmp_path_factory.mktemp("shelf")
+
+
+@pytest.fixture(scope="module")
+def parts(folder):
+    kind = AutoModelForSequenceClassification
+    return kind.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def rungs(parts, shelf):
+    return {rung.name: rung for rung in variants.rungs(*parts, shelf, compiled=False)}
+
+
 # The work
 
 
 @given(lengths=st.lists(st.integers(1, 60), max_size=80), size=st.integers(1, 40))
-def test_a_plan_reads_every_text_once_and_shortest_first(lengths, size):
-    found = plan(lengths, size)
-    rows = [row for batch in found for row in batch]
-    assert sorted(rows) == list(range(len(lengths)))
-    assert [lengths[row] for row in rows] == sorted(lengths)
-    assert all(len(batch) == size for batch in found[:-1])
-    unordered = plan(lengths, size, ordered=False)
-    as_they_come = [row for batch in unordered for row in batch]
-    assert as_they_come == list(range(len(lengths)))
+def test_every_text_is_read_once_and_shortest_first(lengths, size):
+    def tokenizer(texts, truncation):  # a "text" is its place, and as many tokens
+        return {"input_ids": [[text] * lengths[text] for text in texts]}
+
+    for ordered in (True, False):
+        seen = []
+
+        def forward(feed):
+            seen.append(feed["input_ids"][:, 0].tolist())
+            return np.eye(len(lengths))[seen[-1]]
+
+        rows = range(len(lengths))
+        found = variants.labelled(forward, tokenizer, rows, size, ordered)
+        assert found.tolist() == list(rows)
+        assert all(len(batch) == size for batch in seen[:-1])
+        read = [row for batch in seen for row in batch]
+        shortest = sorted(rows, key=lengths.__getitem__)
+        assert read == (shortest if ordered else list(rows))
 
 
 def test_every_label_comes_back_to_its_own_text_and_padding_is_masked(tokenizer):
     texts = ["a " * n for n in (9, 2, 30, 2, 17, 5)]
 
-    def forward(rows):  # the "label" is the number of tokens
-        return np.eye(64)[[len(row) for row in rows]]
+    def forward(feed):  # the "label" is the number of tokens
+        return np.eye(64)[feed["attention_mask"].sum(1)]
 
     for ordered in (True, False):
-        found = ladder.labelled(forward, tokenizer, texts, 2, ordered)
+        found = variants.labelled(forward, tokenizer, texts, 2, ordered)
         assert found.tolist() == [11, 4, 32, 4, 19, 7]
-    found = ladder.padded([[5, 6, 7], [8]])
+    found = variants.padded([[5, 6, 7], [8]])
     assert found["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
     assert found["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert {array.dtype for array in found.values()} == {np.dtype(np.int64)}
@@ -92,6 +114,17 @@ def test_the_work_is_two_thousand_texts_and_every_held_out_label(sets):
     assert set(few.texts) == {*sets["train"]["text"], *sets["test"]["text"]}
 
 
+def test_your_own_file_becomes_the_work(tmp_path):
+    file = tmp_path / "mine.csv"
+    lines = [f"text {n} is {'fine' if n % 2 else 'bad'},{n % 2}" for n in range(20)]
+    file.write_text("\n".join(["text,label", *lines]), encoding="utf8")
+    sets = tasks.load(tasks.task(workload.TASK), "smoke", str(file))
+    found = workload.draw(sets, [], 50)
+    assert len(found.texts) == 50
+    assert len(set(found.texts)) == 20
+    assert {-1} < set(found.gold) <= {-1, 0, 1}
+
+
 def test_a_classifier_is_trained_once(sets, folder, monkeypatch):
     forbidden = mock.Mock(side_effect=AssertionError("it lies in the cache"))
     monkeypatch.setattr(workload.finetuning, "fine_tune", forbidden)
@@ -103,19 +136,12 @@ def test_a_classifier_is_trained_once(sets, folder, monkeypatch):
 
 # The rungs
 
-
-@pytest.fixture(scope="module")
-def rungs(folder, tmp_path_factory):
-    found = ladder.rungs(folder, tmp_path_factory.mktemp("shelf"), False)
-    return {rung.name: rung for rung in found}
-
-
 EXACT = "batches", "sorted by length", "unpadded", "ONNX Runtime"
 SHORTER = "bf16", "int8", "ONNX Runtime int8", "OpenVINO"
 
 
 def test_the_rungs_stand_in_their_order(rungs):
-    assert tuple(rungs) == ladder.NAMES[:-1]
+    assert tuple(rungs) == variants.NAMES[:-1]
 
 
 @pytest.mark.parametrize("name", EXACT + SHORTER)
@@ -139,13 +165,13 @@ def test_unpadded_models_are_left_as_they_were(rungs, work):
     assert (rungs["batches"].predict(work.texts[:8]) == before).all()
 
 
-def test_a_rung_without_its_package_says_what_to_install(folder, tmp_path, monkeypatch):
+def test_a_rung_without_its_package_says_what_to_install(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "lacks", lambda extra: f"pip install {extra}")
     monkeypatch.setattr(ladder, "COMPILERS", ())
-    found = ladder.rungs(folder, tmp_path)
+    found = variants.rungs(*parts, tmp_path)
     missing = {rung.name: rung.missing for rung in found if not rung.predict}
     needs = ["pip install onnx"] * 2 + ["pip install openvino"]
-    assert list(missing) == list(ladder.NAMES[6:])
+    assert list(missing) == list(variants.NAMES[6:])
     assert [*missing.values()][:3] == needs
     assert "compiler" in missing["torch.compile"]
 
@@ -165,14 +191,9 @@ def slow(seconds, labels=LABELS):
 
 
 def test_every_rung_is_held_against_the_first():
-    found, told = (
-        [
-            Rung("plain", slow(0.04), 100),
-            Rung("not here", None, missing="pip install it"),
-            Rung("fast", slow(0.01, np.array([0, 1, 1, 0])), 25),
-        ],
-        [],
-    )
+    gone = Rung("not here", None, missing="pip install it")
+    fast = Rung("fast", slow(0.01, np.array([0, 1, 1, 0])), 25)
+    found, told = [Rung("plain", slow(0.04), 100), gone, fast], []
     plain, gone, fast = ladder.measure(found, WORK, 3, told.append)
     assert (plain["speedup"], plain["changed_share"]) == (1, 0)
     assert plain["accuracy"] == pytest.approx(2 / 3)
@@ -205,7 +226,7 @@ def test_in_lots_every_text_is_read_and_keeps_its_place():
     assert fast["changed_share"] == 1 / 5
 
 
-def test_figures_of_a_ladder(folder, work):
+def test_figures_of_a_ladder(tokenizer, work):
     rows = [
         {"rung": "plain", "speedup": 1, "changed_share": 0},
         {"rung": "good", "speedup": 5, "changed_share": 0.004},
@@ -213,93 +234,59 @@ def test_figures_of_a_ladder(folder, work):
         {"rung": "none", "missing": "x"},
     ]
     assert ladder.best(rows)["rung"] == "good"
-    assert ladder.best(rows, at_most=1)["rung"] == "bold"
+    assert ladder.best(rows, at_most=0.5)["rung"] == "bold"
     assert ladder.accuracy([1, 2, 3], [1, -1, 0]) == 0.5  # over the known labels
     assert ladder.accuracy([1], [-1]) is None
-    found = ladder.conditions(folder, work)
+    found = ladder.conditions(tokenizer, work)
     assert found["texts"] == 80
     assert found["tokens"] > 80 * 10
     assert found["threads"] == torch.get_num_threads()
 
 
-def test_time_and_operations_are_told_apart(capfd):
-    first, second = (torch.nn.Identity() for _ in range(2))
-    first.register_forward_hook(lambda *_: time.sleep(0.02))
-    second.register_forward_hook(lambda *_: time.sleep(0.005))
-
-    def wait():
-        second(first(torch.zeros(1)))
-        time.sleep(0.01)
-
-    found = profiling.by_part(wait, {"a": [first], "b": [second]}, repeats=3)
-    assert list(found) == ["a", "b", "the rest"]
-    assert found["a"] > found["the rest"] > found["b"] > 0.004
-    assert not any(len(module._forward_pre_hooks) for module in (first, second))
-    linear, x = torch.nn.Linear(64, 64), torch.zeros(512, 64)
-    with torch.inference_mode():
-        found = profiling.by_operation(lambda: (linear(x), linear(x).relu()))
-    assert (found["aten::addmm"][0], found["aten::relu"][0]) == (2, 1)
-    seconds = [taken for _, taken in found.values()]
-    assert seconds == sorted(seconds, reverse=True)
-    assert 0 < sum(seconds) < 1
-    assert capfd.readouterr().err == ""
+# The device script, the recipe
 
 
-def test_bert_and_distilbert_are_timed_on_the_same_texts(monkeypatch, tmp_path):
-    def stored(folder, family):
-        layers = {"Bert": 12, "DistilBert": 1}[family]
-        sizes = {"hidden_size": 48, "num_attention_heads": 4}
-        hidden = {"intermediate_size" if family == "Bert" else "hidden_dim": 96}
-        config = getattr(transformers, f"{family}Config")(
-            num_hidden_layers=layers, **sizes, **hidden
-        )
-        kind = getattr(transformers, f"{family}ForSequenceClassification")
-        kind(config).save_pretrained(folder)
-        base_tokenizer("DistilBERT").save_pretrained(folder)
-        return folder
+@needs_onnx
+def test_the_script_answers_without_torch(rungs, shelf, folder):
+    (source,) = [text for text in sources(NOTEBOOK) if text.startswith("SCRIPT")]
+    script = ast.literal_eval(source.partition("=")[2].strip())
+    text = "The soup alone was worth the journey."
 
-    monkeypatch.setattr(ladder, "full_size", stored)
-    texts = ["a short text", "another one"] * 4
-    found = ladder.against_bert(tmp_path, texts, repeats=2)
-    assert list(found) == ["one by one", "batches"]
-    assert found["one by one"]["speedup"] > 1.5
-    assert set(found["batches"]["seconds"]) == {"Bert", "DistilBert"}
+    def run(code):
+        files = str(shelf / "model.onnx"), str(folder / "tokenizer.json")
+        command = [sys.executable, "-c", code, *files, text]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
-
-# make bench
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+    label, load, again, peak = done.stdout.split()
+    assert int(label) == rungs["pipeline"].predict([text])[0]
+    assert float(load) > float(again) > 0
+    assert int(peak) == 0 or 30 * 2**20 < int(peak) < 600 * 2**20
+    failed = run(script.replace("import numpy as np", "import torch; import numpy"))
+    assert "ModuleNotFoundError" in failed.stderr
 
 
-def test_the_report_holds_the_ladder_and_prints_it(monkeypatch, capsys):
-    some, last = ladder.rungs, Rung("OpenVINO", None, missing="pip install openvino")
-    row = {"speedup": 2.0, "speedup_quartiles": [1.9, 2.1]}
-    row["seconds"] = {"Bert": 2, "DistilBert": 1}
-    two = lambda *given: [*islice(some(*given), 2), last]  # noqa: E731
-    monkeypatch.setattr(ladder, "rungs", two)
-    monkeypatch.setattr(ladder, "full_size", lambda shelf: distilbert())
-    monkeypatch.setattr(ladder, "against_bert", lambda *_: {"one by one": row})
-    told = []
-    report = benchmark_report.ladders(2, told.append, count=60, profile="smoke")
-    names = [row["rung"] for row in report["ladder"]]
-    assert names == ["pipeline", "batches", "OpenVINO"]
-    assert report["ladder_work"]["texts"] == 60
-    assert {"rung", "speedup", "changed_share", "bytes"} <= set(report["ladder"][1])
-    assert "changed_share" not in report["ladder_full_size"][1]
-    assert "the ladder: turn 1 of 2" in told
-    monkeypatch.setenv("COLUMNS", "120")
-    benchmark_report.show({"distill_step": {}, **report})
-    printed = capsys.readouterr().out
-    assert "pip install openvino" in printed
-    assert "2.0x (1.9 to 2.1)" in printed
-
-
-def test_the_stored_measurement_holds_the_whole_ladder():
-    stored = json.loads((ROOT / "data" / "measurements" / "ladder.json").read_text())
-    assert stored["machine"]["date"]
-    for name in ("ladder", "ladder_full_size"):
-        assert [row["rung"] for row in stored[name]] == list(ladder.NAMES)
-        assert stored[name][0]["speedup"] == 1
-    best = ladder.best(stored["ladder"])
-    assert best["speedup"] >= 6
-    assert stored["ladder_work"]["different_texts"] == workload.COUNT
-    _, speeds = axes(plots.climb(stored["ladder"]))
-    assert widths(speeds) == [row["speedup"] for row in stored["ladder"]]
+@pytest.mark.parametrize("engine", [pytest.param(True, marks=needs_onnx), False])
+def test_the_recipe_runs_alone(
+    engine, recipe, tmp_path, monkeypatch, capsys, folder, rungs
+):
+    assert len(recipe.splitlines()) <= 30
+    assert "helpers" not in recipe
+    texts = ["The film was long, but never dull.", "A tasty soup", "It closes at five."]
+    file, out = tmp_path / "texts.txt", tmp_path / "small.onnx"
+    file.write_text("\n\n".join(texts) + "\n", encoding="utf8")
+    asked = 'all(map(find_spec, ("onnx", "onnxscript", "onnxruntime")))'
+    assert asked in recipe
+    for name, value in (("CHECKPOINT", folder), ("TEXTS", file), ("OUT", out)):
+        monkeypatch.setenv(name, str(value))
+    exec(recipe if engine else recipe.replace(asked, "False"), {})
+    told = [ln.split("\t") for ln in capsys.readouterr().out.splitlines() if "\t" in ln]
+    labels, read = zip(*told, strict=True)
+    names = tasks.task(workload.TASK).names
+    assert list(read) == texts
+    assert set(labels) <= set(names)
+    assert out.exists() == engine
+    if not engine:
+        want = rungs["pipeline"].predict(texts)
+        assert [names[n] for n in want] == list(labels)

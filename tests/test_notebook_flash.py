@@ -1,41 +1,33 @@
-"""What is special to `10_flash_attention`: its numbers, its tiles, its explorer, its
-recipe.
-"""
+"""What is special to `10_flash_attention`: numbers, tiles, explorer, recipe."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import nbformat
 import pytest
 import torch
-from conftest import title_of
+from cells import defined, sources
+from conftest import ROOT, title_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import widths, words
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AutoModel, AutoTokenizer
 
+from helpers.checkpoints import distilbert
 from helpers.flash_attention import exercises as check
-from helpers.flash_attention.cost import score_bytes, tile_bytes
 from helpers.show import exercises as checks
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "10_flash_attention.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "10_flash_attention.ipynb"
 
 
-def function(name):
-    """A function that a cell of the notebook defines, without the rest of the cell."""
-    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
-        if cell.cell_type == "code" and f"def {name}(" in cell.source:
-            source = cell.source.partition(f"def {name}(")[2].partition("\n\n\n")[0]
-            found = {"torch": torch}
-            exec(f"def {name}({source}", found)
-            return found[name], source
-    raise AssertionError(f"no cell defines {name}")
+def weigh(*shape):
+    sizes = {"float32": 4, "float16": 2, "bfloat16": 2}
+    return defined(NOTEBOOK, "weigh", BYTES=sizes)(*shape)
 
 
 @pytest.fixture(scope="module")
 def tiled_attention():
-    return function("tiled_attention")[0]
+    return defined(NOTEBOOK, "tiled_attention", torch=torch)
 
 
 # The recorded run
@@ -72,24 +64,35 @@ def test_recorded_speeds(recorded):
 
 
 def test_recorded_memory_grows_with_the_square_only_where_the_matrix_is_held(recorded):
-    plain, tiled, by_torch = (
-        recorded["peak_bytes"][n] for n in ("plain", "tiled", "torch")
-    )
+    peaks = recorded["peak_bytes"]
+    plain, tiled, by_torch = (peaks[name] for name in ("plain", "tiled", "torch"))
+    output, scores = 16 * 12 * 512 * 64 * 4, 16 * 12 * 512 * 512 * 4
     assert plain["512"] > 2.5 * plain["256"]
-    assert plain["512"] > score_bytes(512, 16, 12)
-    assert tiled["512"] < score_bytes(512, 16, 12)
-    output = 16 * 12 * 512 * 64 * 4
+    assert plain["512"] > scores
+    assert tiled["512"] < scores
     assert 0.9 * output < by_torch["512"] < plain["512"] / 3
 
 
 def test_recorded_back_ends_and_shares(recorded):
     assert recorded["backends"]["eager"]
     assert recorded["backends"]["sdpa"]
-    assert recorded["attention_share_of_operations"]["128"] == pytest.approx(
-        0.027, abs=1e-3
-    )
+    counted = recorded["attention_share_of_operations"]
+    assert counted["128"] == pytest.approx(0.027, abs=1e-3)
+    assert counted["512"] == pytest.approx(0.10, abs=1e-3)
     for share in recorded["attention_share_of_time"].values():
         assert 0 < share < 0.4
+
+
+# What is counted
+
+
+def test_bytes_are_those_of_real_tensors():
+    states, scores, tiles = weigh(50, 2, 3, "float16").values()
+    half = {"dtype": torch.float16}
+    assert states == 4 * torch.empty(2, 3, 50, 64, **half).nbytes
+    assert scores == torch.empty(2, 3, 50, 50, **half).nbytes
+    assert tiles == 6 * (50 * 50 + 2 * 50) * 4
+    assert weigh(512, 1, 1)["tiles"] == (128 * 128 + 2 * 512) * 4
 
 
 # The tiles
@@ -108,7 +111,7 @@ def test_tiles_of_any_size_give_the_ordinary_attention(
 
 
 def test_scores_that_would_overflow_do_no_harm(tiled_attention):
-    query, key, value = torch.randn(3, 1, 1, 100, 8) * 100
+    query, key, value = torch.randn(3, 1, 1, 100, 8, dtype=torch.float64) * 100
     assert (query @ key.transpose(-1, -2)).exp().isinf().any()
     found = tiled_attention(query, key, value, 16)
     torch.testing.assert_close(found, scaled_dot_product_attention(query, key, value))
@@ -131,17 +134,15 @@ def test_the_whole_matrix_is_never_held(tiled_attention):
 
 
 def test_the_tiled_attention_stays_short_enough_to_read():
-    assert len(function("tiled_attention")[1].splitlines()) < 30
+    (cell,) = (text for text in sources(NOTEBOOK) if "def tiled_attention(" in text)
+    assert len(cell.splitlines()) < 30
 
 
 # Exercises, pictures, explorer, recipe
 
 
 def test_merging_blocks_is_the_softmax_of_all(tiled_attention):
-    scores, values = (
-        torch.tensor([1.0, 3.0, 2.0, 5.0]),
-        torch.tensor([2.0, -1.0, 4.0, 0.5]),
-    )
+    scores, values = torch.tensor([[1.0, 3.0, 2.0, 5.0], [2.0, -1.0, 4.0, 0.5]])
 
     def block(part):
         top = scores[part].max()
@@ -155,24 +156,19 @@ def test_merging_blocks_is_the_softmax_of_all(tiled_attention):
 def test_pictures_hold_what_they_are_given():
     from helpers.flash_attention import plots
 
-    (ax,) = plots.bytes_by_length({"a": {64: 2**20, 128: 2**22}}, "t").axes
-    assert list(ax.lines[0].get_ydata()) == [1, 4]
+    rows = {name: {64: 2**20, 128: 2**22} for name in "abc"}
+    (ax,) = plots.bytes_by_length(rows, "t").axes
+    assert [list(line.get_ydata()) for line in ax.lines] == [[1, 4]] * 3
     (ax,) = plots.memory({"plain": {1: 2**20}}, {1: 2**21}, "counted").axes
     assert [list(line.get_ydata()) for line in ax.lines] == [[1], [2]]
-    (ax,) = plots.spacing(
-        {"float16": {"eps": 2**-10, "max": 65504, "tiny": 2**-14}}
-    ).axes
+    half = {"eps": 2**-10, "max": 65504, "tiny": 2**-14}
+    (ax,) = plots.spacing({"float16": half}).axes
     at = dict(zip(*ax.lines[0].get_data(), strict=True))
     assert at[1024.0] == 1  # above 1,024 fp16 counts in whole numbers
     assert ax.texts[0].get_text() == "float16 ends at 65,504"
     above, below = plots.padding([3, 1, 2]).axes
     assert "33% of the batch" in title_of(above)
-    assert [label.get_text() for label in below.get_xticklabels()] == [
-        "0",
-        "3",
-        "4",
-        "6",
-    ]
+    assert words(below.get_xticklabels()) == ["0", "3", "4", "6"]
     (ax,) = plots.attention_share({64: 0.1}, {64: (0.2, 0.1, 0.3)}, "t").axes
     assert list(ax.lines[0].get_ydata()) == [10]
     assert title_of(plots.tile_walk(512, 64).axes[0]).startswith("512 x 512")
@@ -183,56 +179,41 @@ def test_pictures_hold_what_they_are_given():
     (ax,) = plots.gpu_speeds(
         {"all 64": {"pad_share": 0.0, "contenders": rows}}, "m"
     ).axes
-    assert [patch.get_width() for patch in ax.patches] == [2]
+    assert widths(ax) == [2]
+    assert words(ax.get_yticklabels()) == ["sdpa fp16"]
+    (ax,) = plots.cost(weigh, 512, 32, 12, "float32").axes
+    assert widths(ax) == [192, 384, 25.5]
 
 
 def test_the_explorer_follows_its_controls():
     from helpers.flash_attention.explorers import weigher
 
-    length, batch, heads, dtype, shown = weigher(512, 32, 12, "float32").children
+    explorer = weigher(weigh, 512, 32, 12, "float32")
+    length, batch, heads, dtype, shown = explorer.children
     assert "The whole matrix: 384.0 MiB" in shown.value
     dtype.value = "float16"
     assert "The whole matrix: 192.0 MiB" in shown.value
     length.value, batch.value, heads.value = 64, 1, 1
     assert "nothing to save yet" in shown.value
-    assert score_bytes(64, 1, 1, "float16") <= tile_bytes(64, 1, 1)
+    found = weigh(64, 1, 1, "float16")
+    assert found["all scores"] <= found["tiles"]
 
 
-def test_the_recipe_runs_alone_offline_and_gives_the_models_vectors(
-    recipe, python, tmp_path
+def test_the_recipe_runs_alone_and_gives_the_models_vectors(
+    recipe, tmp_path, monkeypatch, capsys
 ):
-    from helpers.checkpoints import distilbert
-
     assert len(recipe.splitlines()) <= 30
     assert "helpers" not in recipe
-    file = tmp_path / "texts.txt"
-    file.write_text(
-        "Hello, my dog is cute\nA dog.\n\nAnd a third, somewhat longer text.\n"
-    )
-    names = {
-        "CHECKPOINT": str(distilbert()),
-        "TEXTS": str(file),
-        "OUT": str(tmp_path / "v.pt"),
-    }
-    save = "\ntorch.save(vectors, os.environ['OUT'])\n"
-    done = python(recipe + save, HF_HUB_OFFLINE="1", **names)
-    assert done.returncode == 0, done.stderr
-    assert "3 texts -> (3, 384) with sdpa" in done.stdout
-    _are_the_mean_states(torch.load(tmp_path / "v.pt"), file, distilbert())
-
-
-def _are_the_mean_states(vectors, file, checkpoint):
-    from transformers import AutoModel, AutoTokenizer
-
+    file, checkpoint = tmp_path / "texts.txt", distilbert()
+    texts = ["Hello, my dog is cute", "A dog.", "And a third, somewhat longer text."]
+    file.write_text("\n\n".join(texts) + "\n")
+    monkeypatch.setenv("CHECKPOINT", str(checkpoint))
+    monkeypatch.setenv("TEXTS", str(file))
+    exec(recipe, found := {})
+    assert "3 texts -> (3, 384) with sdpa" in capsys.readouterr().out
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     model = AutoModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
-    for vector, text in zip(
-        vectors, filter(None, file.read_text().splitlines()), strict=True
-    ):
+    for vector, text in zip(found["vectors"], texts, strict=True):
         with torch.no_grad():
-            want = (
-                model(**tokenizer(text, return_tensors="pt"))
-                .last_hidden_state[0]
-                .mean(0)
-            )
-        torch.testing.assert_close(vector, want, atol=1e-5, rtol=1e-5)
+            states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state
+        torch.testing.assert_close(vector, states[0].mean(0), atol=1e-5, rtol=1e-5)

@@ -1,29 +1,20 @@
-"""What is special to `11_speed_and_size`: ladder, forecasts, device, recipe."""
+"""What is special to `11_speed_and_size`: its record, parts, forecasts, pictures."""
 
 from __future__ import annotations
 
-import ast
-import subprocess
-import sys
+import time
 
-import nbformat
 import pytest
 import torch
+from cells import defined, imports, sources
 from conftest import ROOT, title_of
 from pictures import axes, heights, widths, words, ys
-from transformers import AutoModelForSequenceClassification
+from variants import NAMES
 
-from helpers.data import tasks
 from helpers.speed_and_size import exporting, ladder, plots, workload
-from helpers.speed_and_size.explorers import Forecast, Shape, forecaster
+from helpers.speed_and_size.explorers import Forecast, Shape, forecaster, still
 
 NOTEBOOK = ROOT / "notebooks" / "11_speed_and_size.ipynb"
-needs_onnx = pytest.mark.skipif(bool(exporting.lacks("onnx")), reason="no extra onnx")
-
-
-@pytest.fixture(scope="module")
-def folder():
-    return workload.classifier(tasks.load(tasks.task(workload.TASK), "smoke"), "smoke")
 
 
 # The recorded run
@@ -34,7 +25,7 @@ def test_recorded_ladder_reaches_what_was_promised(recorded):
     plain, best = rows["pipeline"], ladder.best(recorded["ladder"])
     assert next(iter(rows)) == "pipeline"
     assert (plain["speedup"], plain["changed_share"]) == (1, 0)
-    assert sorted([*rows, *recorded["left_out"]]) == sorted(ladder.NAMES)
+    assert sorted([*rows, *recorded["left_out"]]) == sorted(NAMES)
     for row in rows.values():
         assert {"rung", "speedup", "changed_share", "bytes"} <= set(row)
         assert row["bytes"] > 1_000_000
@@ -64,66 +55,49 @@ def test_recorded_parts_forecast_device_and_slips(recorded):
     assert alone["load_seconds"] < 5
 
 
-# The device script, the recipe
+# What it does without the extras
 
 
-@needs_onnx
-def test_the_script_answers_without_torch(folder, tmp_path):
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    (source,) = [c.source for c in cells if c.source.startswith("SCRIPT")]
-    script = ast.literal_eval(source.partition("=")[2].strip())
-    model = AutoModelForSequenceClassification.from_pretrained(folder)
-    plain = exporting.to_onnx(model, tmp_path / "model.onnx")
-    text = "The soup alone was worth the journey."
-
-    def run(code):
-        files = str(plain), str(folder / "tokenizer.json")
-        command = [sys.executable, "-c", code, *files, text]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = run(script)
-    assert done.returncode == 0, done.stderr
-    label, load, again, peak = done.stdout.split()
-    assert int(label) == ladder.one_by_one(folder)([text])[0]
-    assert float(load) > float(again) > 0
-    assert int(peak) == 0 or 30 * 2**20 < int(peak) < 600 * 2**20
-    failed = run(script.replace("import numpy as np", "import torch; import numpy"))
-    assert "ModuleNotFoundError" in failed.stderr
-
-
-@pytest.mark.parametrize("engine", [True, False])
-def test_the_recipe_runs_alone_offline(recipe, python, tmp_path, folder, engine):
-    if engine and exporting.lacks("onnx"):
-        pytest.skip("without the extra onnx")
-    assert "helpers" not in recipe
-    texts = ["The film was long, but never dull.", "A tasty soup", "It closes at five."]
-    file, out = tmp_path / "texts.txt", tmp_path / "small.onnx"
-    file.write_text("\n\n".join(texts) + "\n", encoding="utf8")
-    asked = 'all(map(find_spec, ("onnx", "onnxscript", "onnxruntime")))'
-    assert asked in recipe
-    code = recipe if engine else recipe.replace(asked, "False")
-    names = {"CHECKPOINT": str(folder), "TEXTS": str(file), "OUT": str(out)}
-    done = python(code, HF_HUB_OFFLINE="1", **names)
-    assert done.returncode == 0, done.stderr
-    told = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
-    labels, read = zip(*told, strict=True)
-    assert list(read) == texts
-    assert set(labels) <= set(tasks.task(workload.TASK).names)
-    assert out.exists() == engine
-    if not engine:
-        want = ladder.one_by_one(folder)(texts)
-        assert [tasks.task(workload.TASK).names[n] for n in want] == list(labels)
+def test_without_the_extras_it_says_what_to_install(monkeypatch, capsys, tokenizer):
+    monkeypatch.setattr(exporting, "EXTRAS", dict.fromkeys(exporting.EXTRAS, ["none"]))
+    work = workload.Work(["one text", "another one"], [0, 1])
+    given = {"PROFILE": "smoke", "work": work, "few": work, "rungs": [], "seen": []}
+    given |= {"display": lambda shown: None, "tokenizer": tokenizer} | imports(NOTEBOOK)
+    predict = lambda texts: [0] * len(texts)  # noqa: E731
+    for name in ("climb", "leave_out"):
+        given[name] = defined(NOTEBOOK, name, **given)
+    given["climb"]("pipeline", predict, 1)
+    parts = ("engine(run)", "exporting.to_int8(", "exporting.to_openvino(")
+    parts += ("torch.compile(", "ladder.best(", "alone, example =")
+    for part in parts:
+        (source,) = [
+            text for text in sources(NOTEBOOK) if part in text.split("SCRIPT")[0]
+        ][-1:]
+        exec(source, given)
+    told = capsys.readouterr().out
+    install = "pip install -c constraints.txt -e '.[{}]'"
+    for rung, extra in zip(NAMES[6:9], ("onnx", "onnx", "openvino"), strict=True):
+        line = f"{rung} is left out here. It needs: {install.format(extra)}"
+        assert line in told
+    assert f"Left out here. It needs: {install.format('onnx')}" in told
+    assert [row["rung"] for row in given["climbed"]] == ["pipeline", *NAMES[6:]]
+    assert given["best"]["rung"] == "pipeline"
 
 
-def test_your_own_file_becomes_the_work(tmp_path):
-    file = tmp_path / "mine.csv"
-    lines = [f"text {n} is {'fine' if n % 2 else 'bad'},{n % 2}" for n in range(20)]
-    file.write_text("\n".join(["text,label", *lines]), encoding="utf8")
-    sets = tasks.load(tasks.task(workload.TASK), "smoke", str(file))
-    found = workload.draw(sets, [], 50)
-    assert len(found.texts) == 50
-    assert len(set(found.texts)) == 20
-    assert {-1} < set(found.gold) <= {-1, 0, 1}
+def test_time_is_told_apart_by_part():
+    by_part = defined(NOTEBOOK, "by_part", time=time)
+    first, second = (torch.nn.Identity() for _ in range(2))
+    first.register_forward_hook(lambda *_: time.sleep(0.02))
+    second.register_forward_hook(lambda *_: time.sleep(0.005))
+
+    def wait():
+        second(first(torch.zeros(1)))
+        time.sleep(0.01)
+
+    found = by_part(wait, {"a": [first], "b": [second]}, repeats=3)
+    assert list(found) == ["a", "b", "the rest"]
+    assert found["a"] > found["the rest"] > found["b"] > 0.004
+    assert not any(len(module._forward_pre_hooks) for module in (first, second))
 
 
 # Forecast, explorer, pictures
@@ -143,7 +117,8 @@ def forecast():
 
 
 def test_a_forecast_finds_the_law_and_has_no_negative_parts(forecast):
-    assert forecast.error() < 1e-6
+    for shape, seconds in forecast.measured.items():
+        assert forecast.seconds(shape) == pytest.approx(seconds, rel=1e-6)
     assert forecast.parts[1] == pytest.approx([0.004, 1e-5, 1e-8], rel=1e-4)
     new = Shape(2, 64, 32)  # was not measured
     assert forecast.seconds(new) == pytest.approx(law(new))
@@ -206,5 +181,7 @@ def test_the_other_pictures_hold_what_they_are_given():
     assert "0.01" in title_of(ax)
     assert "0.004" in title_of(ax)
     assert "&lt;" in plots.slips({"<": ("a", "b")}).data
-    (ax,) = axes(plots.forecast({1: 0.001}, {1: 0.001, 2: 0.002}, 2, "t"))
-    assert ys(ax, 2) == [2.0]
+    law = Forecast({Shape(1, batch, 1): 0.001 * batch for batch in (1, 2, 4)})
+    (ax,) = axes(still(law, Shape(1, 2, 1)))
+    assert ys(ax, 2) == pytest.approx([2.0])
+    assert ys(ax, 1) == pytest.approx([1.0, 2.0, 4.0])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn.attention import varlen
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import AttentionInterface, DataCollatorWithFlattening
+from transformers import DataCollatorWithFlattening
 
 from helpers import checkpoints
 from helpers.core.errors import WorkbookError
@@ -115,25 +115,16 @@ def test_half_precision_is_as_near_to_float64_as_eager_is(dtype, device, head):
     assert device == "cuda" or near.max() < 2 * far.max()
 
 
-def test_lists_of_ids_need_no_padding_at_all(distilbert, classifier):
-    inputs, real = batch(RANDOM)
-    rows = zip(inputs["input_ids"], real, strict=True)
-    lists = [row[keep].tolist() for row, keep in rows]
+def test_a_texts_vector_and_its_segments_come_from_it_as_well(distilbert):
+    inputs, _ = batch(RANDOM)
     with torch.no_grad():
-        hidden, logits = distilbert(**inputs)[0], classifier(**inputs).logits
         vectors = sentence_vectors(distilbert, **inputs)
         with unpadded.unpadded(distilbert) as fast:
-            assert_close(fast.packed(lists)[0], hidden[real], **CLOSE)
             assert_close(sentence_vectors(fast, **inputs), vectors, **CLOSE)
-        with unpadded.unpadded(classifier) as fast:
-            assert_close(fast.packed(lists).logits, logits, **CLOSE)
-        ids, types = [[101, 23, 3, 102], [101, 102, 102]], [[0, 0, 1, 1], [0, 0, 1]]
+        ids, types = torch.tensor([[101, 23, 3, 102]]), torch.tensor([[0, 0, 1, 1]])
         with unpadded.unpadded(load("Bert", "ForSequenceClassification")) as fast:
-            found = fast.packed(ids, types).logits
-            for row, (mine, kinds) in enumerate(zip(ids, types, strict=True)):
-                want = fast(torch.tensor([mine]), None, torch.tensor([kinds])).logits[0]
-                assert_close(found[row], want, **CLOSE)
-            assert (found - fast.packed(ids).logits).abs().max() > 1e-3
+            apart = fast(ids, None, types).logits - fast(ids).logits
+            assert apart.abs().max() > 1e-3
 
 
 def test_the_model_is_left_as_it_was(classifier):
@@ -168,8 +159,8 @@ def test_gradients_flow_and_no_padding_is_computed(distilbert):
 def test_attend_is_softmax_inside_each_text_by_whatever_kernel(monkeypatch):
     lengths = [4, 4, 1, 6]
     states = torch.randn(3, sum(lengths), 2, 8, dtype=torch.float64)
-    borders = unpadded.running_sum(torch.tensor(lengths))
-    found = unpadded.attend(*states, borders, max(lengths)).split(lengths)
+    borders = torch.tensor([0, 4, 8, 9, 15], dtype=torch.int32)
+    found = unpadded.attend(states, borders, max(lengths)).split(lengths)
     for text, mine in zip(states.split(lengths, dim=1), found, strict=True):
         q, k, v = text.transpose(1, 2)
         want = (q @ k.transpose(1, 2) / 8**0.5).softmax(-1) @ v
@@ -180,27 +171,20 @@ def test_attend_is_softmax_inside_each_text_by_whatever_kernel(monkeypatch):
     monkeypatch.setattr(varlen, "varlen_attn", kernel)
     states = torch.empty(3, 10, 4, 32, dtype=torch.float16, device="meta")
     borders = torch.tensor([0, 4, 10], dtype=torch.int32, device="meta")
-    assert unpadded.attend(*states, borders, 6, 0.5).shape == (10, 4, 32)
+    assert unpadded.attend(states, borders, 6, 0.5).shape == (10, 4, 32)
     assert [call.kwargs for call in kernel.mock_calls] == [{"scale": 0.5}]
 
 
 @torch.no_grad()
-def test_the_registered_attention_is_right_and_half_of_it_is_not(distilbert):
-    unpadded.register()
-    AttentionInterface.register("half_registered", AttentionInterface()[unpadded.NAME])
+def test_the_registered_attention_takes_the_flattening_collators_rows(distilbert):
     inputs, real = batch(RANDOM)
     rows = zip(inputs["input_ids"], real, strict=True)
     collate = DataCollatorWithFlattening(return_flash_attn_kwargs=True)
     flat = collate([{"input_ids": row[keep].tolist()} for row, keep in rows], "pt")
     flat.pop("labels")
-    want, (equal, _) = distilbert(**inputs)[0][real], batch([6, 6])
-    other = copy.deepcopy(distilbert)
-    other.set_attn_implementation(unpadded.NAME)
-    assert_close(other(**inputs)[0][real], want, **CLOSE)
-    assert_close(other(**flat)[0][0], want, **CLOSE)
-    assert_close(other(**equal)[0], distilbert(**equal)[0], **CLOSE)
-    other.set_attn_implementation("half_registered")  # not its mask
-    assert (other(**inputs)[0][real] - want).abs().max() > 0.01
+    want = distilbert(**inputs)[0][real]
+    with unpadded.unpadded(distilbert):
+        assert_close(distilbert(**flat)[0][0], want, **CLOSE)
 
 
 def test_packing_keeps_the_places_and_waits_for_nothing_but_the_lengths():
@@ -214,15 +198,15 @@ def test_packing_keeps_the_places_and_waits_for_nothing_but_the_lengths():
 
     inputs, _ = batch([2, 4, 1])
     with Listen():
-        packed = pack(**inputs)
+        packed, index = pack(**inputs)
     waits = {"nonzero", "_local_scalar_dense", "masked_select", "_unique2"}
     assert "repeat_interleave.Tensor" in asked
     assert not {*waits, "is_nonzero"} & set(asked)
-    assert packed.position_ids.tolist() == [[0, 1, 0, 1, 2, 3, 0]]
-    assert packed.cu_seqlens.tolist() == [0, 2, 6, 7]
-    assert packed.index.tolist() == [0, 1, 4, 5, 6, 7, 8]
-    assert packed.cu_seqlens.dtype == torch.int32
-    assert packed.longest == 4
+    assert packed["position_ids"].tolist() == [[0, 1, 0, 1, 2, 3, 0]]
+    assert packed["cu_seq_lens_q"].tolist() == [0, 2, 6, 7]
+    assert index.tolist() == [0, 1, 4, 5, 6, 7, 8]
+    assert packed["cu_seq_lens_q"].dtype == torch.int32
+    assert packed["max_length_q"] == 4
 
 
 def masked(*rows):
@@ -233,10 +217,9 @@ REFUSED = {
     "row 1 .* no tokens": lambda fast: pack(*masked([1, 1, 1], [0, 0, 0])),
     "row 0 .* right": lambda fast: pack(*masked([0, 1, 1], [1, 1, 1])),
     "no labels": lambda fast: fast(**batch([3])[0], labels=torch.tensor([0])),
-    "513 tokens; the model ends at 512": lambda fast: fast.packed([[101] * 513]),
-    "row 1 of the batch has no tokens": lambda fast: fast.packed([[101], []]),
-    "no texts": lambda fast: unpadded.pack_lists([]),
-    "Linear": lambda fast: unpadded.unpadded(torch.nn.Linear(1, 1)).__enter__(),
+    "513 tokens; the model ends at 512": lambda fast: fast(**batch([513])[0]),
+    "wants packed rows": lambda fast: fast.model(**batch([3, 5])[0]),
+    "knows BERT's and .*Linear": lambda fast: unpadded.unpadded(torch.nn.Linear(1, 1)),
     r"model\.eval\(\)": lambda fast: fast.model.train() and fast(**batch([3])[0]),
 }
 

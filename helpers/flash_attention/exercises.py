@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from helpers.show.exercises import Drawn, Exercise
@@ -11,25 +13,15 @@ from helpers.show.exercises import Drawn, Exercise
 State = tuple[float, float, float]  # largest score, sum of exponentials, mixed values
 
 
-def _merge(left: State, right: State, total: bool = True, mixed: bool = True) -> State:
+def _merge(
+    left: State, right: State, total: bool = True, mixed: bool = True, sign: int = 1
+) -> State:
     """The right answer; with `total` or `mixed` off, that part is added unscaled."""
     top = max(left[0], right[0])
-    pairs = [(part, math.exp(part[0] - top)) for part in (left, right)]
-    sums = [
-        sum(part[at] * (factor if scaled else 1) for part, factor in pairs)
-        for at, scaled in ((1, total), (2, mixed))
-    ]
-    return (top, *sums)
-
-
-def _upside_down(left: State, right: State) -> State:
-    top = max(left[0], right[0])
-    grow = [math.exp(top - part[0]) for part in (left, right)]
-    return (
-        top,
-        left[1] * grow[0] + right[1] * grow[1],
-        left[2] * grow[0] + right[2] * grow[1],
-    )
+    scale = [math.exp(sign * (part[0] - top)) for part in (left, right)]
+    pairs = list(zip((left, right), scale, strict=True))
+    sums = sum(part[1] * (by if total else 1) for part, by in pairs)
+    return top, sums, sum(part[2] * (by if mixed else 1) for part, by in pairs)
 
 
 def _averaged(left: State, right: State) -> State:
@@ -45,17 +37,18 @@ merge = Exercise(
         ((800.0, 1.5, 6.0), (801.0, 1.0, -2.0)),
     ],
     mistakes={
-        "Each part was summed against its own largest score. Scale both to the new one first.": (
-            lambda left, right: _merge(left, right, total=False, mixed=False)
-        ),
+        "Each part was summed against its own largest score. "
+        "Scale both to the new one first.": partial(_merge, total=False, mixed=False),
         "The sums are right. The mixed values need the same scaling.": (
-            lambda left, right: _merge(left, right, mixed=False)
+            partial(_merge, mixed=False)
         ),
         "The mixed values are right. The sums need the same scaling.": (
-            lambda left, right: _merge(left, right, total=False)
+            partial(_merge, total=False)
         ),
-        "exp(new - old) makes the part with the smaller scores grow; it must shrink.": _upside_down,
-        "Do not divide yet: another block may come. The division waits for the end.": _averaged,
+        "exp(new - old) makes the part with the smaller scores grow; "
+        "it must shrink.": partial(_merge, sign=-1),
+        "Do not divide yet: another block may come. "
+        "The division waits for the end.": _averaged,
     },
     praise="this is all that Flash Attention does to the softmax, once for each tile.",
 )
@@ -69,25 +62,20 @@ def _masks() -> Iterator[tuple]:
 
 
 def _sums(mask: Any) -> list[int]:
-    sums = [0]
-    for length in mask.sum(1).tolist():
-        sums.append(sums[-1] + length)
-    return sums
+    return [0, *accumulate(mask.sum(1).tolist())]
 
 
 cu_seqlens = Exercise(
     answer=_sums,
     inputs=Drawn(_masks),
     mistakes={
-        "Where does the first text begin? N texts have N + 1 borders, and the first one is 0.": (
-            lambda mask: _sums(mask)[1:]
+        "Where does the first text begin? "
+        "N texts have N + 1 borders, and the first one is 0.": lambda m: _sums(m)[1:],
+        "Where does the last text end? N texts have N + 1 borders.": (
+            lambda mask: _sums(mask)[:-1]
         ),
-        "Where does the last text end? N texts have N + 1 borders.": lambda mask: _sums(
-            mask
-        )[:-1],
-        "These are the lengths. The kernel wants to know where each text begins and ends.": (
-            lambda mask: mask.sum(1)
-        ),
+        "These are the lengths. "
+        "The kernel wants to know where each text begins and ends.": lambda m: m.sum(1),
         "Did you count the padding? The texts lie end to end without it.": (
             lambda mask: [row * mask.shape[1] for row in range(len(mask) + 1)]
         ),

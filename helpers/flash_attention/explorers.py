@@ -2,54 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from helpers.flash_attention.plots import MIB, cost
 from helpers.show.widgets import follow, picture
 
-if TYPE_CHECKING:
-    from ipywidgets import VBox
-
-LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096)
-BATCHES = (1, 8, 16, 32, 64, 128)
+Weigh = Callable[[int, int, int, str], Mapping[str, int]]
 
 
-def page(length: int, batch: int, heads: int, dtype: str) -> str:
-    """The bars and a sentence below them, as HTML."""
-    from helpers.flash_attention.cost import score_bytes, tile_bytes
-    from helpers.flash_attention.plots import cost
-
-    whole, tiles = (
-        score_bytes(length, batch, heads, dtype),
-        tile_bytes(length, batch, heads),
-    )
-    said = (
-        f"The whole matrix: {whole / 2**20:,.1f} MiB; tiles: {tiles / 2**20:,.1f} MiB"
-    )
-    times = (
-        f", {whole / tiles:,.1f} times less."
-        if whole > tiles
-        else ": nothing to save yet."
-    )
-    return f"{picture(cost(length, batch, heads, dtype), said)}<p>{said}{times}</p>"
-
-
-def weigher(length: int, batch: int, heads: int, dtype: str) -> VBox:
-    """Sliders for length, batch and heads, a choice of dtype, and the bars.
+def weigher(weigh: Weigh, length: int, batch: int, heads: int, dtype: str) -> Any:
+    """Length, batch, heads and dtype to choose; `weigh` of them as bars and in words.
 
     Children: the four controls in this order, and the picture as HTML.
     """
     from ipywidgets import Dropdown, IntSlider, SelectionSlider, VBox
 
-    from helpers.flash_attention.cost import BYTES
-
-    wide = {"width": "60%"}
+    wide = {"layout": {"width": "60%"}}
+    lengths, batches = [2**n for n in range(6, 13)], (1, 8, 16, 32, 64, 128)
     controls = (
-        SelectionSlider(
-            options=LENGTHS, value=length, description="length", layout=wide
-        ),
-        SelectionSlider(options=BATCHES, value=batch, description="batch", layout=wide),
-        IntSlider(heads, min=1, max=16, description="heads", layout=wide),
-        Dropdown(options=list(BYTES), value=dtype, description="numbers"),
-    )
-    shown = follow(controls, lambda: page(*(control.value for control in controls)))
-    return VBox([*controls, shown])
+        SelectionSlider(options=lengths, value=length, description="length", **wide),
+        SelectionSlider(options=batches, value=batch, description="batch", **wide),
+        IntSlider(heads, min=1, max=16, description="heads", **wide),
+        Dropdown(options=["float32", "float16", "bfloat16"], value=dtype,
+                 description="numbers"),
+    )  # fmt: skip
+
+    def page() -> str:
+        chosen = [control.value for control in controls]
+        _, scores, tiles = (n / MIB for n in weigh(*chosen).values())
+        said = f"The whole matrix: {scores:,.1f} MiB; tiles: {tiles:,.1f} MiB"
+        less = f", {scores / tiles:,.1f} times less." if scores > tiles else ""
+        drawn = picture(cost(weigh, *chosen), said)
+        return f"{drawn}<p>{said}{less or ': nothing to save yet.'}</p>"
+
+    return VBox([*controls, follow(controls, page)])

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
+from pathlib import Path
+from typing import Any
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
-KERNELS = {  # what torch's dispatcher calls, and the name that `sdpa_kernel` knows it by
+KERNELS = {  # of `scaled_dot_product_attention`, and their names in `SDPBackend`
     "flash": "FLASH_ATTENTION",
     "efficient": "EFFICIENT_ATTENTION",
     "cudnn": "CUDNN_ATTENTION",
+    "math": "MATH",
 }
-_CARD = "a CUDA GPU (Ampere or newer)"
+STORED = Path(__file__).parents[2] / "data" / "measurements" / "flash.json"
 
 
 @dataclass(frozen=True)
@@ -29,30 +31,19 @@ class Backend:
 
 
 def backends() -> list[Backend]:
-    """Every attention back end that the workbook speaks of, tried or looked for on this
-    machine.
-
-    The names of those that `transformers` knows are what `attn_implementation` takes.
-    """
+    """Every attention back end, by the name that `attn_implementation` takes."""
     import torch
 
     cuda = torch.cuda.is_available()
+    eager = "plain matrix products; the one that returns attentions"
+    hub, built_in = "kernels-community/flash-attn2", "torch's built-in FA2"
     return [
-        Backend(
-            "eager", True, "plain matrix products; the one that returns attentions"
-        ),
+        Backend("eager", True, eager),
         Backend("sdpa", True, _sdpa("cuda" if cuda else "cpu")),
         _flex(cuda),
         _needing("flash_attention_2", "flash_attn", "the flash-attn package"),
-        _needing(
-            "kernels-community/flash-attn2",
-            "kernels",
-            "the kernels package",
-            "from the Hub",
-        ),
-        _needing(
-            "varlen_attn", "torch", "torch", "torch's built-in FA2, nothing to compile"
-        ),
+        _needing(hub, "kernels", "the kernels package", "from the Hub"),
+        _needing("varlen_attn", "torch", "torch", f"{built_in}, nothing to compile"),
     ]
 
 
@@ -65,19 +56,16 @@ def _sdpa(device: str) -> str:
 
 
 def _flex(cuda: bool) -> Backend:
-    if cuda or any(map(shutil.which, COMPILERS)):
-        return Backend("flex_attention", True, "compiles itself at its first call")
-    return Backend(
-        "flex_attention", False, "needs a C++ compiler where there is no GPU"
-    )
+    runs = cuda or any(map(shutil.which, COMPILERS))
+    lack = "needs a C++ compiler where there is no GPU"
+    reason = "compiles itself at its first call" if runs else lack
+    return Backend("flex_attention", runs, reason)
 
 
 def _needing(name: str, module: str, package: str, found: str = "") -> Backend:
     """A back end that wants an Ampere GPU and the package with `module`."""
-    lacks = [
-        *([] if has_ampere() else [_CARD]),
-        *([] if importlib.util.find_spec(module) else [package]),
-    ]
+    lacks = [] if has_ampere() else ["a CUDA GPU (Ampere or newer)"]
+    lacks += [] if importlib.util.find_spec(module) else [package]
     if lacks:
         return Backend(name, False, "needs " + " and ".join(lacks))
     return Backend(name, True, found or package)
@@ -90,85 +78,31 @@ def has_ampere() -> bool:
     return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
 
 
-def _tiny(
-    device: str, dtype: str, masked: bool
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Queries (1, 2, 16, 32) of zeros, and a padding mask (1, 1, 1, 16) if wanted."""
+def picked_kernel(device: str, dtype: str = "float32", masked: bool = False) -> str:
+    """Which of `KERNELS` `scaled_dot_product_attention` picks: torch is asked."""
     import torch
+    from torch.nn.attention import SDPBackend
 
     states = torch.zeros(1, 2, 16, 32, device=device, dtype=getattr(torch, dtype))
-    mask = torch.arange(16, device=device).view(1, 1, 1, 16) < 10
-    return states, mask if masked else None
-
-
-def picked_kernel(device: str, dtype: str = "float32", masked: bool = False) -> str:
-    """Which kernel `scaled_dot_product_attention` picks: "flash", "efficient", "cudnn"
-    or "math".
-
-    Found by asking: a tiny attention is run, and torch's dispatcher says what it calls.
-    """
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    called: list[str] = []
-
-    class Listen(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            called.append(str(func))
-            return func(*args, **(kwargs or {}))
-
-    states, mask = _tiny(device, dtype, masked)
-    with torch.no_grad(), Listen():
-        torch.nn.functional.scaled_dot_product_attention(
-            states, states, states, attn_mask=mask
-        )
-    fused = [name for name in called if "scaled_dot_product" in name]
-    return next(
-        (kind for kind in KERNELS if any(kind in name for name in fused)), "math"
-    )
+    mask = torch.arange(16, device=device).view(1, 1, 1, 16) < 10 if masked else None
+    picked = torch._fused_sdp_choice(states, states, states, attn_mask=mask)
+    return next(k for k, name in KERNELS.items() if name == SDPBackend(picked).name)
 
 
 def usable_kernels(
     device: str, dtype: str = "float32", masked: bool = False
 ) -> list[str]:
-    """The kernels that do this work when they are the only one allowed, "math" among
-    them.
-    """
-    kinds = [*KERNELS, "math"]
-    return [kind for kind in kinds if kernel_runs(kind, *_tiny(device, dtype, masked))]
-
-
-def kernel_runs(
-    kind: str, states: torch.Tensor, mask: torch.Tensor | None = None
-) -> bool:
-    """Whether `scaled_dot_product_attention` runs with the kernel `kind` alone."""
-    import warnings
-
-    try:  # torch says at length, as warnings, why a kernel will not do
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            attention_by(kind, states, states, states, mask)
-    except RuntimeError:
-        return False
-    return True
-
-
-def attention_by(
-    kind: str,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """`scaled_dot_product_attention` (B, H, S, D) with one kernel allowed, "math" or of
-    `KERNELS`.
-
-    Raises `RuntimeError` where that kernel cannot do it.
-    """
-    import torch
+    """Those of `KERNELS` that do this work when no other is allowed."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    with sdpa_kernel(getattr(SDPBackend, KERNELS.get(kind, "MATH"))):
-        return torch.nn.functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask
-        )
+    found = []
+    for name in KERNELS.values():  # torch warns at length why one will not do
+        quiet = warnings.catch_warnings(action="ignore")
+        with quiet, suppress(RuntimeError), sdpa_kernel(getattr(SDPBackend, name)):
+            found.append(picked_kernel(device, dtype, masked))
+    return found
+
+
+def stored() -> dict[str, Any] | None:
+    """What `make flash-bench` left in the repository; None while nobody has run it."""
+    return json.loads(STORED.read_text(encoding="utf8")) if STORED.exists() else None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from helpers.show.exercises import Exercise
 
 
 def _restore(order: Sequence[int], answers: Sequence[int]) -> list[int]:
-    found = [0] * len(order)
-    for row, answer in zip(order, answers, strict=True):
-        found[row] = answer
-    return found
+    found = dict(zip(order, answers, strict=True))
+    return [found[row] for row in range(len(order))]
 
 
 restore = Exercise(
@@ -22,16 +21,19 @@ restore = Exercise(
         ([1, 2, 3, 4, 0], [10, 20, 30, 40, 50]),
     ],
     mistakes={
-        "That sorts once more. `answers[i]` belongs to text `order[i]`, not the other way round.": (
+        "That sorts once more. "
+        "`answers[i]` belongs to text `order[i]`, not the other way round.": (
             lambda order, answers: [answers[row] for row in order]
         ),
-        "These are still in the order of the batches.": lambda order, answers: list(
-            answers
+        "These are still in the order of the batches.": (
+            lambda order, answers: list(answers)
         ),
-        "You sorted the answers. It is the texts that have to find their own ones again.": (
+        "You sorted the answers. "
+        "It is the texts that have to find their own ones again.": (
             lambda order, answers: sorted(answers)
         ),
-        "You turned the order round. Shortest first is not the reverse of how they came.": (
+        "You turned the order round. "
+        "Shortest first is not the reverse of how they came.": (
             lambda order, answers: list(answers)[::-1]
         ),
     },
@@ -59,18 +61,15 @@ int8 = Exercise(
     answer=_int8,
     inputs=[([0.5, -2.0, 1.25],), ([3.0, -1.0, 0.1],), ([-0.08, 0.02, 0.05, -0.03],)],
     mistakes={
-        "int8 ends at 127 (and -128): with 255 steps to one side the numbers do not fit.": (
-            lambda values: _int8(values, steps=255)
-        ),
-        "The largest number may be negative. Take the largest *distance from zero*.": (
-            lambda values: _int8(values, largest=max)
-        ),
+        "int8 ends at 127 (and -128): "
+        "with 255 steps to one side the numbers do not fit.": partial(_int8, steps=255),
+        "The largest number may be negative. "
+        "Take the largest *distance from zero*.": partial(_int8, largest=max),
         "`int` cuts off; the nearest whole number is what `round` gives.": (
-            lambda values: _int8(values, whole=int)
+            partial(_int8, whole=int)
         ),
-        "The scale is what one step is worth: number times scale must give the value back.": (
-            _upside_down
-        ),
+        "The scale is what one step is worth: "
+        "number times scale must give the value back.": _upside_down,
     },
     praise="one byte a number, one scale for all of them: a quarter of the size.",
 )

@@ -1,8 +1,7 @@
-"""A model in other forms: int8 weights, ONNX Runtime, OpenVINO. The last two are
-extras.
+"""A model in other forms: int8 weights, ONNX Runtime, OpenVINO (the last two extras).
 
-Every form is called alike, with a feed of arrays {"input_ids", "attention_mask"}, int64
-(B, S), or (B, C, S) for multiple choice, and answers with a dict of arrays by the
+Every engine is called alike, with a feed of arrays {"input_ids", "attention_mask"},
+int64 (B, S), or (B, C, S) for multiple choice, and answers with a dict of arrays by the
 outputs' names.
 """
 
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from helpers.core.errors import WorkbookError
@@ -25,23 +25,15 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    Arrays = Mapping[str, np.ndarray]
-    Run = Callable[[Arrays], dict[str, np.ndarray]]
+    Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 EXTRAS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("openvino",)}
 
 
 def lacks(extra: str) -> str:
-    """What to type for the extra "onnx" or "openvino"; empty where all of it is
-    installed.
-    """
-    gone = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
-    return install(extra) if gone else ""
-
-
-def install(extra: str) -> str:
-    """The line that installs an extra, typed in the checkout."""
-    return f"pip install -c constraints.txt -e '.[{extra}]'"
+    """What to type for "onnx" or "openvino"; empty where all of it is installed."""
+    here = all(importlib.util.find_spec(name) for name in EXTRAS[extra])
+    return "" if here else f"pip install -c constraints.txt -e '.[{extra}]'"
 
 
 def _require(extra: str) -> None:
@@ -56,22 +48,16 @@ def _silence() -> Iterator[None]:
     """The exporters tell of every step; errors still come through, as exceptions."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
+    out, err = redirect_stdout(StringIO()), redirect_stderr(StringIO())
     try:
-        with (
-            warnings.catch_warnings(),
-            redirect_stdout(StringIO()),
-            redirect_stderr(StringIO()),
-        ):
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), out, err:
             yield
     finally:
         logging.disable(before)
 
 
 def example(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Inputs that a model is traced with: two rows, one of them padded. All sizes stay
-    free.
-    """
+    """Inputs that a model is traced with: two rows, one padded; all sizes stay free."""
     import torch
 
     ids = torch.tensor([[101, 2023, 2003, 1037, 3231, 102], [101, 2023, 102, 0, 0, 0]])
@@ -81,53 +67,38 @@ def example(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 
 def to_onnx(model: PreTrainedModel, path: Path) -> Path:
-    """Write `model` as one ONNX file in fp32; batch and length stay free.
-
-    By the exporter of `transformers`, itself on top of `torch.onnx`. Raises
-    `WorkbookError` without the extra `onnx`.
-    """
+    """Write `model` as one ONNX file in fp32; batch and length stay free."""
     _require("onnx")
     import onnx_ir
     from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 
     with _silence():
-        config = OnnxConfig(dynamic=True)
-        exported = OnnxExporter().export(model.eval(), example(model), config=config)
+        free, inputs = OnnxConfig(dynamic=True), example(model)
+        exported = OnnxExporter().export(model.eval(), inputs, config=free)
         onnx_ir.save(exported.program, str(path))
     return path
 
 
-def to_int8(path: Path, out: Path, embeddings: bool = True) -> Path:
-    """Write the ONNX file `path` with int8 weights, one scale for each output channel.
+def to_int8(path: Path, out: Path) -> Path:
+    """Write the ONNX file `path` with int8 weights, word vectors included.
 
-    Activations are quantized as they come, one scale a tensor. With `embeddings` the
-    word vectors too, for the size; without, only the matrices that are multiplied.
-    Raises `WorkbookError` without the extra `onnx`.
+    One scale for each output channel; activations are quantized as they come, with one
+    scale a tensor.
     """
     _require("onnx")
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     graph = onnx.load(path)
-    del graph.graph.value_info[
-        :
-    ]  # shapes noted before weights are turned: they would not fit
-    kinds = ["MatMul", "Gather"] if embeddings else ["MatMul"]
+    del graph.graph.value_info[:]  # shapes of the weights before they are turned
+    how = {"per_channel": True, "weight_type": QuantType.QInt8}
     with _silence():
-        quantize_dynamic(
-            graph,
-            out,
-            op_types_to_quantize=kinds,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-        )
+        quantize_dynamic(graph, out, op_types_to_quantize=["MatMul", "Gather"], **how)
     return out
 
 
 def onnx_run(path: Path, threads: int) -> Run:
-    """Open an ONNX file in ONNX Runtime, on the CPU. Raises `WorkbookError` without the
-    extra.
-    """
+    """Open an ONNX file in ONNX Runtime, on the CPU."""
     _require("onnx")
     import onnxruntime
 
@@ -139,33 +110,23 @@ def onnx_run(path: Path, threads: int) -> Run:
 
 
 def to_openvino(model: PreTrainedModel, path: Path) -> Path:
-    """Write `model` in OpenVINO's form, `path` (.xml) and weights beside it (.bin), in
-    fp32.
-
-    Raises `WorkbookError` without the extra `openvino`.
-    """
+    """Write `model` as OpenVINO's `path` (.xml), weights beside it (.bin), in fp32."""
     _require("openvino")
     import openvino
-    from transformers.exporters.exporter_openvino import (
-        OpenVINOConfig,
-        OpenVINOExporter,
-    )
+    from transformers.exporters import exporter_openvino as exporters
 
     with _silence():
-        config = OpenVINOConfig(dynamic=True)
-        exported = OpenVINOExporter().export(
-            model.eval(), example(model), config=config
-        )
+        free, inputs = exporters.OpenVINOConfig(dynamic=True), example(model)
+        exporter = exporters.OpenVINOExporter()
+        exported = exporter.export(model.eval(), inputs, config=free)
         openvino.save_model(exported.program, path, compress_to_fp16=False)
     return path
 
 
 def openvino_run(path: Path, threads: int, precision: str = "") -> Run:
-    """Open OpenVINO's form on the CPU. `precision`: "f32", "bf16", or empty for its own
-    choice.
+    """Open OpenVINO's form on the CPU. `precision`: "f32", "bf16"; else its own choice.
 
-    Its own choice is bf16 where the processor computes that. Raises `WorkbookError`
-    without it.
+    Its own choice is bf16 where the processor computes that.
     """
     _require("openvino")
     import openvino
@@ -174,51 +135,21 @@ def openvino_run(path: Path, threads: int, precision: str = "") -> Run:
     how |= {"INFERENCE_PRECISION_HINT": precision} if precision else {}
     compiled = openvino.Core().compile_model(path, "CPU", how)
 
-    def run(feed: Arrays) -> dict[str, np.ndarray]:
+    def run(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         found = compiled(dict(feed))
         return {port.any_name: found[port] for port in compiled.outputs}
 
     return run
 
 
-def int8_in_torch(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy whose linear layers hold int8 weights, one scale for each output channel.
-
-    Activations are quantized as they come, one scale a tensor, to seven bits only.
-    By `torch.ao`, which torch means to remove one day and says so at every call.
-    """
-    import torch
-
-    quantization = torch.ao.quantization
-    kinds = {torch.nn.Linear: quantization.per_channel_dynamic_qconfig}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return quantization.quantize_dynamic(model.eval(), kinds)
-
-
 def saved_bytes(thing: torch.nn.Module | Path) -> int:
-    """Bytes of a model's weights as they would be stored; of a file, with its `.bin`
-    beside it.
-    """
+    """Bytes of a model's weights as they are stored; of a file, with its `.bin`."""
     import torch
 
     if isinstance(thing, torch.nn.Module):
-        shelf = _Counter()
-        torch.save(thing.state_dict(), shelf)
-        return shelf.size
-    beside = thing.with_suffix(".bin")
-    weights = beside.stat().st_size if thing.suffix == ".xml" and beside.exists() else 0
-    return thing.stat().st_size + weights
-
-
-class _Counter:
-    """A file that only counts what is written to it."""
-
-    size = 0
-
-    def write(self, data: bytes) -> int:
-        self.size += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is kept back."""
+        with TemporaryFile() as file:
+            torch.save(thing.state_dict(), file)
+            return file.tell()
+    weights = thing.with_suffix(".bin")
+    beside = thing.suffix == ".xml" and weights.exists()
+    return thing.stat().st_size + (weights.stat().st_size if beside else 0)

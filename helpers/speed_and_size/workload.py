@@ -1,6 +1,4 @@
-"""The work that speed is measured on: texts to label, and the classifier that labels
-them.
-"""
+"""The work that speed is measured on: texts to label, and what labels them."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ COUNT = 2_000  # texts
 
 
 class Work(NamedTuple):
-    """Texts to label, and the right labels of those that were held out (-1: not
-    known).
-    """
+    """Texts to label, and the right labels of those held out (-1: not known)."""
 
     texts: list[str]
     gold: list[int]
@@ -43,33 +39,25 @@ def sentences(text: str) -> list[str]:
 
 
 def sample_sentences() -> list[str]:
-    """The passages of the sample corpus, cut into sentences; then the texts of the
-    pairs.
-    """
-    rows = {
-        name: [r for s in data.SPLITS for r in data.rows(name, s)]
+    """The sentences of the sample corpus, then the texts of the pairs."""
+    corpus, pairs = (
+        [row for split in data.SPLITS for row in data.rows(name, split)]
         for name in ("corpus", "pairs")
-    }
-    passages = [
-        sentence for row in rows["corpus"] for sentence in sentences(row["text"])
-    ]
-    return passages + [
-        row[side] for row in rows["pairs"] for side in ("text", "text_pair")
-    ]
+    )
+    sides = [row[side] for row in pairs for side in ("text", "text_pair")]
+    return [one for row in corpus for one in sentences(row["text"])] + sides
 
 
 def draw(
     sets: DatasetDict, more: Iterable[str] = (), count: int = COUNT, seed: int = 0
 ) -> Work:
-    """`count` texts in a shuffled order: those of `sets`, held-out ones first, then
-    `more`.
+    """`count` shuffled texts: those of `sets`, held-out ones first, then `more`.
 
     No text comes twice unless there are fewer than `count`; then all are repeated.
     """
-    gold = dict.fromkeys(
-        (*sets["test"]["text"][:], *sets["train"]["text"][:], *more), -1
-    )
-    gold |= dict(zip(sets["test"]["text"][:], sets["test"]["label"][:], strict=True))
+    held, train = sets["test"]["text"][:], sets["train"]["text"][:]
+    gold = dict.fromkeys((*held, *train, *more), -1)
+    gold |= dict(zip(held, sets["test"]["label"][:], strict=True))
     rows = list(itertools.islice(itertools.cycle(gold.items()), count))
     random.Random(seed).shuffle(rows)
     return Work([text for text, _ in rows], [label for _, label in rows])
@@ -81,27 +69,24 @@ def classifier(
     seed: int = 0,
     report: Callable[[int], Sequence[Any]] = lambda steps: (),
 ) -> Path:
-    """The folder of a DistilBERT fine-tuned on `sets["train"]`, in the workbook's
-    cache.
+    """The folder of a DistilBERT fine-tuned on `sets["train"]`, in the cache.
 
     Trained with the recipe of `TASK` when it is not there yet; `report(steps)` then
-    gives callbacks for the `Trainer`. Raises `WorkbookError` on an unknown profile.
+    gives callbacks for the `Trainer`.
     """
     one, source = tasks.task(TASK), checkpoints.distilbert(profile)
-    recipe = finetuning.recipe(one, profile)
+    recipe, train = finetuning.recipe(one, profile), sets["train"]
 
     def build(folder: Path) -> None:
         from transformers import AutoTokenizer
 
-        callbacks = report(finetuning.steps(recipe, len(sets["train"])))
+        callbacks = report(finetuning.steps(recipe, len(train)))
         found = finetuning.fine_tune(one, sets, source, recipe, seed, callbacks)
         found.trainer.model.float().cpu().eval().save_pretrained(folder)
-        AutoTokenizer.from_pretrained(source, revision=source.revision).save_pretrained(
-            folder
-        )
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=source.revision)
+        tokenizer.save_pretrained(folder)
 
-    rows = [sets["train"]["text"][:], sets["train"]["label"][:]]
+    rows = [train["text"][:], train["label"][:]]
     told = repr((Path(source).name, source.revision, recipe, seed, rows))
-    return build_once(
-        f"classifier-{hashlib.sha256(told.encode()).hexdigest()[:12]}", build
-    )
+    key = hashlib.sha256(told.encode()).hexdigest()[:12]
+    return build_once(f"classifier-{key}", build)

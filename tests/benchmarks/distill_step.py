@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 from transformers import DistilBertForMaskedLM
 
-from helpers.distillation.objective import IGNORE, Counts, Objective
+from helpers.distillation.objective import Counts, Objective
 from helpers.distillation.trainer import (
     Lesson,
     Student,
@@ -29,6 +29,7 @@ from helpers.distillation.trainer import (
 )
 from helpers.training.benchmark import paired, peak_memory_apart, ratio
 
+IGNORE = -100  # the label of a position that is not masked
 SHAPE = (16, 127)  # sequences, ids at most; lengths from 30
 
 
@@ -201,7 +202,7 @@ def _side_anew(name: str, case: Case, student: Any, teacher: Any, batch: Any) ->
 
 def _step(
     step: Any, student: Any, teacher: Any, batch: Any, objective: Any, *, low: bool
-) -> Any:
+) -> Callable[[], float]:
     def work() -> float:
         student.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
