@@ -1,4 +1,4 @@
-"""`make bench`: what it measures, the tables that it prints, the file that it leaves."""
+"""`make bench`: what it measures, the tables that it prints, the file it leaves."""
 
 from __future__ import annotations
 

@@ -59,7 +59,9 @@ def test_recorded_parts_forecast_device_and_slips(recorded):
 
 
 def test_without_the_extras_it_says_what_to_install(monkeypatch, capsys, tokenizer):
-    monkeypatch.setattr(exporting, "EXTRAS", dict.fromkeys(exporting.EXTRAS, ["none"]))
+    monkeypatch.setattr(
+        exporting, "EXTRAS", {name: ["none"] for name in exporting.EXTRAS}
+    )
     work = workload.Work(["one text", "another one"], [0, 1])
     given = {"PROFILE": "smoke", "work": work, "few": work, "rungs": [], "seen": []}
     given |= {"display": lambda shown: None, "tokenizer": tokenizer} | imports(NOTEBOOK)
