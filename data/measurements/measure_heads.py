@@ -35,11 +35,8 @@ from helpers.training import baselines, evidence, finetuning
 from helpers.training.head_results import SHARES
 
 STORED = Path(__file__).with_name("heads.json")
-KINDS = (
-    "bert",
-    "distilbert",
-    "scratch",
-)  # teacher, student, the student's shape from nothing
+SCRATCH = "scratch"  # the student's shape, from nothing
+KINDS = ("bert", "distilbert", SCRATCH)  # teacher, student
 DISTILLED = "distilled"  # the student taught by the fine-tuned teacher
 SEEDS = {"pairs": 5, "endings": 5}  # the small sets; all others 3
 CURVES = ("sentiment", "entities", "next")
@@ -49,25 +46,27 @@ MATCHING = ("questions", "next", "endings")  # two texts are matched within one 
 
 
 def source(kind: str) -> Any:
-    """The teacher is the pocket BERT in DistilBERT's class: the same function, one
-    code.
-    """
+    """The teacher is the pocket BERT in DistilBERT's class: the same function."""
     return distilbert(layers=6 if kind == "bert" else 3)
 
 
-def keys(names: list[str]) -> list[str]:
-    """`kind/task/seed` of all runs, seed by seed; then learning curves; then task
-    distillation.
+def keys(names: list[str], kinds: tuple[str, ...] = ()) -> list[str]:
+    """`kind/task/seed` of all runs: seed by seed; then learning curves; then task
+    distillation; then what a student from nothing learns of matching two texts, which
+    is nothing, so that its other seeds can wait.
+
+    `kinds` are those asked for; none: all.
     """
-    found = []
+    found, wait = [], []
     for seed in range(max(SEEDS.values())):
-        there = [name for name in names if seed < SEEDS.get(name, 3)]
-        found += [f"{kind}/{name}/{seed}" for name in there for kind in KINDS]
+        for name in [name for name in names if seed < SEEDS.get(name, 3)]:
+            late = [SCRATCH] if name in MATCHING and seed else []
+            found += [f"{k}/{name}/{seed}" for k in KINDS if k not in late]
+            wait += [f"{k}/{name}/{seed}" for k in late]
     parts = [f"{name}@{share}" for name in names if name in CURVES for share in SHARES]
     found += [f"{k}/{p}/{s}" for p in parts for k in KINDS[:2] for s in range(3)]
-    return found + [
-        f"{DISTILLED}/questions/{s}" for s in range(3) if "questions" in names
-    ]
+    found += [f"{DISTILLED}/questions/{s}" for s in range(3) if "questions" in names]
+    return [k for k in found + wait if not kinds or k.partition("/")[0] in kinds]
 
 
 def one_run(key: str) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def one_run(key: str) -> dict[str, Any]:
         outcome = distil(task, sets, elder, source("distilbert"), how, number)
     else:
         outcome = finetuning.fine_tune(
-            task, sets, source(kind), how, number, scratch=kind == "scratch"
+            task, sets, source(kind), how, number, scratch=kind == SCRATCH
         )
     scores, rows = {"test": outcome.scores}, {}
     tokenizer = outcome.trainer.data_collator.tokenizer
@@ -249,9 +248,10 @@ def choose(runs: Path, names: tuple[str, ...]) -> None:
 @main.command()
 @folder_option
 @task_option
-def run(runs: Path, names: tuple[str, ...]) -> None:
+@click.option("--kind", "kinds", multiple=True, type=click.Choice([*KINDS, DISTILLED]))
+def run(runs: Path, names: tuple[str, ...], kinds: tuple[str, ...]) -> None:
     """Fine-tune whatever has no file yet."""
-    work(runs, "runs", keys(list(names or tasks.TASKS)), one_run)
+    work(runs, "runs", keys(list(names or tasks.TASKS), kinds), one_run)
 
 
 @main.command()
