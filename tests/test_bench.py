@@ -1,4 +1,4 @@
-"""`make bench`: what it measures, the tables that it prints, the file it leaves."""
+"""`make bench`: what it measures, its tables, the file that it leaves."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_the_comparison_of_steps_measures_all_four_cases(bert_model, tokenizer):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Full size in small: BERT of eight layers, DistilBERT of one."""
+    """Full size in small: BERT of twelve layers, DistilBERT of one."""
 
     def model(family):
         torch.manual_seed(0)
-        layers = {"Bert": 8, "DistilBert": 1}[family]
+        layers = {"Bert": 12, "DistilBert": 1}[family]
         sizes = {"hidden_size": 48, "num_attention_heads": 4, "num_labels": 6}
         inner = {"intermediate_size" if family == "Bert" else "hidden_dim": 96}
         kind = getattr(transformers, f"{family}Config")

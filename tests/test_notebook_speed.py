@@ -59,9 +59,8 @@ def test_recorded_parts_forecast_device_and_slips(recorded):
 
 
 def test_without_the_extras_it_says_what_to_install(monkeypatch, capsys, tokenizer):
-    monkeypatch.setattr(
-        exporting, "EXTRAS", {name: ["none"] for name in exporting.EXTRAS}
-    )
+    for extra in exporting.EXTRAS:
+        monkeypatch.setitem(exporting.EXTRAS, extra, ("no_such_package",))
     work = workload.Work(["one text", "another one"], [0, 1])
     given = {"PROFILE": "smoke", "work": work, "few": work, "rungs": [], "seen": []}
     given |= {"display": lambda shown: None, "tokenizer": tokenizer} | imports(NOTEBOOK)
@@ -69,12 +68,10 @@ def test_without_the_extras_it_says_what_to_install(monkeypatch, capsys, tokeniz
     for name in ("climb", "leave_out"):
         given[name] = defined(NOTEBOOK, name, **given)
     given["climb"]("pipeline", predict, 1)
-    parts = ("engine(run)", "exporting.to_int8(", "exporting.to_openvino(")
+    parts = ("def engine(", "exporting.to_int8(", "exporting.to_openvino(")
     parts += ("torch.compile(", "ladder.best(", "alone, example =")
     for part in parts:
-        (source,) = [
-            text for text in sources(NOTEBOOK) if part in text.split("SCRIPT")[0]
-        ][-1:]
+        (source,) = [text for text in sources(NOTEBOOK) if part in text]
         exec(source, given)
     told = capsys.readouterr().out
     install = "pip install -c constraints.txt -e '.[{}]'"

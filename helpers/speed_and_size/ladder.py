@@ -120,8 +120,9 @@ def accuracy(labels: Sequence[int], gold: Sequence[int]) -> float | None:
 
 def best(rows: Sequence[Row], at_most: float = 0.005) -> Row:
     """The fastest row that changes no larger share of the labels than `at_most`."""
-    ran = (row for row in rows if row.get("changed_share", 1) <= at_most)
-    return max(ran, key=lambda row: row["speedup"])
+    ran = [row for row in rows if "missing" not in row]
+    kept = [row for row in ran if row["changed_share"] <= at_most]
+    return max(kept, key=lambda row: row["speedup"])
 
 
 def conditions(tokenizer: Any, work: Work) -> dict[str, Any]:
