@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import logging
 import signal
 import sys
@@ -108,17 +107,10 @@ def _stoppable() -> Iterator[None]:
 
 
 @main.command(name="data")
-@click.option("--baselines", is_flag=True, help="Fit baselines and controls, as JSON.")
-def data_command(baselines: bool) -> None:
+def data_command() -> None:
     """Print the size of each sample set and three examples of it."""
     from helpers import data
 
-    if baselines:
-        from helpers.training import baselines as plain
-
-        report = {"baselines": plain.baselines(), "controls": plain.controls()}
-        click.echo(json.dumps(report, indent=1))
-        return
     for name in data.NAMES:
         train, test = (list(data.rows(name, split)) for split in data.SPLITS)
         click.echo(f"{name}: {len(train):,} + {len(test):,}")

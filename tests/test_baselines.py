@@ -3,11 +3,11 @@
 import json
 import re
 
+import measure_baselines as baselines
 import pytest
 from conftest import ROOT
 
 from helpers.data import tasks
-from helpers.training import baselines
 
 
 @pytest.fixture(scope="module")

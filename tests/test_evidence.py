@@ -2,11 +2,11 @@
 
 from types import SimpleNamespace
 
+import evidence
 import numpy as np
 import pytest
 
 from helpers.data import tasks
-from helpers.training import evidence
 
 TOPIC, ASPECTS, STARS, ENTITIES = map(
     tasks.task, ("topic", "aspects", "stars", "entities")

@@ -17,12 +17,15 @@ import json
 import os
 import statistics
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import click
+import evidence
+import measure_baselines as baselines
 import numpy as np
 
 from helpers.checkpoints import distilbert
@@ -31,7 +34,7 @@ from helpers.core.machine import machine
 from helpers.core.session import quiet_and_offline
 from helpers.data import tasks
 from helpers.data.splits import fewer
-from helpers.training import baselines, evidence, finetuning
+from helpers.training import finetuning
 from helpers.training.head_results import SHARES
 
 STORED = Path(__file__).with_name("heads.json")
@@ -105,7 +108,10 @@ def one_run(key: str) -> dict[str, Any]:
             outcome.trainer.compute_metrics = encoded.compute_metrics
             found = outcome.trainer.predict(encoded.rows, metric_key_prefix="")
             scores[split] = {k.removeprefix("_"): v for k, v in found.metrics.items()}
-        rows[split] = np.round(encoded.evidence(found), 4).tolist()
+        each = encoded.f1_of_each or partial(
+            evidence.of_prediction, task, names=encoded.names
+        )
+        rows[split] = np.round(each(found), 4).tolist()
     scores = {
         split: {
             k: round(v, 4)

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from helpers.data.tasks import Task
-from helpers.training import evidence, scores
+from helpers.training import scores
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,7 +25,8 @@ class Encoded(NamedTuple):
 
     rows: Dataset
     compute_metrics: Callable[[Any], dict[str, float]]
-    evidence: Callable[[Any], Any]  # of `Trainer.predict`'s answer: what each row adds
+    names: list[str]  # of labels or tags, where a row may have several
+    f1_of_each: Callable[[Any], Any] | None = None  # of `Trainer.predict`'s answer
 
 
 def names_of(rows: Dataset) -> list[str]:
@@ -55,7 +56,7 @@ def encode(
 
     if task.head == "questions":
         return _encode_questions(rows, tokenizer, recipe)
-    names = names_of(rows) if task.head in ("tokens", "multilabel") else ()
+    names = names_of(rows) if task.head in ("tokens", "multilabel") else []
     read = partial(tokenizer, truncation=True, max_length=recipe.max_length)
 
     def feed(batch: dict[str, list]) -> dict[str, list]:
@@ -77,7 +78,7 @@ def encode(
     metrics = getattr(scores, task.head)
     if task.head == "tokens":
         metrics = metrics(names)
-    return Encoded(fed, metrics, partial(evidence.of_prediction, task, names=names))
+    return Encoded(fed, metrics, names)
 
 
 def _several(batch: dict[str, list], read: Callable, towers: bool) -> dict[str, list]:
@@ -118,4 +119,5 @@ def _encode_questions(rows: Dataset, tokenizer: Any, recipe: Recipe) -> Encoded:
         return [best_match(found.text, gold)[1] for found, gold in pairs]
 
     found = Dataset.from_dict({**windows.inputs, **columns})
-    return Encoded(found, scores.questions(windows, contexts, golds), f1_of_each)
+    metrics = scores.questions(windows, contexts, golds)
+    return Encoded(found, metrics, [], f1_of_each)
