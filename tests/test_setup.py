@@ -99,10 +99,7 @@ def test_ci_calls_what_the_readme_tells_a_newcomer():
     readme = (ROOT / "README.md").read_text()
     assert script.index("make test") < script.index("make run")
     assert "set -euo pipefail" in script
-    named = " ".join(re.findall(r'make run NOTEBOOKS="([^"]*)"', script)).split()
-    assert sorted(named) == sorted(
-        path.name[:2] for path in ROOT.glob("notebooks/*.ipynb")
-    )
+    assert "make run" in script.splitlines(), "all notebooks, as they come"
     assert "make run" in readme
     assert "make test" in readme
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
@@ -114,17 +111,7 @@ ROWS = [("core", "show"), ("checkpoints",), ("data",), ("training",)]
 LEVELS = {name: level for level, names in enumerate(ROWS) for name in names}
 LEVELS |= {"doctor": len(ROWS) + 1, "cli": len(ROWS) + 1, "": 0}  # a room: len(ROWS)
 ACROSS = {("attention", "masked_lm"), ("speed_and_size", "flash_attention")}
-# still above MOST lines: each to be taken off when it has shrunk
 MOST = 300
-LONG = {
-    "attention/head_ablation", "attention/maps", "attention/plots", "attention/views",
-    "architecture/plots", "checkpoints/__init__", "cli", "data/files",
-    "distillation/ablation", "distillation/objective", "distillation/plots",
-    "distillation/pretraining", "distillation/trainer", "flash_attention/flash_bench",
-    "flash_attention/unpadded", "multiple_choice/plots", "speed_and_size/ladder",
-    "token_classification/plots", "training/baselines", "training/finetuning",
-    "training/scores", "training/spans",
-}  # fmt: skip
 
 
 def module_name(path):
@@ -186,7 +173,5 @@ def test_the_test_of_directions_sees_what_it_should():
 
 def test_the_helpers_modules_are_short():
     lines = {path: len(path.read_text().splitlines()) for path in MODULES.values()}
-    long = {path for path, count in lines.items() if count > MOST}
-    names = {path.relative_to(HELPERS).with_suffix("").as_posix() for path in long}
-    assert names == LONG
+    assert not [str(path) for path, count in lines.items() if count > MOST]
     assert len(list(HELPERS.glob("*.py"))) <= 3

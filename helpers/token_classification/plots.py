@@ -18,11 +18,12 @@ from helpers.show.plots import (
     SKY,
     drawable,
     figure,
+    legend_below,
+    name_rows,
 )
 
 if TYPE_CHECKING:
     from IPython.display import HTML
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, lightened until black text on them has a contrast above 7
@@ -45,11 +46,9 @@ def aligned(
     word_ids: Sequence[int | None],
     labels: Mapping[str, Sequence[str]],
 ) -> HTML:
-    """A table of a sentence: words above their pieces, a row of labels for each
-    convention.
+    """A table of a sentence: words above their pieces, a row for each way to label.
 
-    `pieces` and `word_ids` (S,); `labels` maps a row's name to (S,) texts. Wide ones
-    scroll.
+    `pieces` and `word_ids` (S,); `labels` maps a row's name to (S,) texts.
     """
     from IPython.display import HTML
 
@@ -167,23 +166,8 @@ def _caption(case: Case, words: Sequence[str]) -> str:
 # -- figures ---------------------------------------------------------------------------
 
 
-def _names(ax: Axes, names: Sequence[str]) -> None:
-    """Rows named from the top down, without lines between them."""
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.grid(visible=False, axis="y")
-
-
-def _below(fig: Figure, *legend: object, ncols: int) -> None:
-    fig.legend(*legend, loc="outside lower center", ncols=ncols)
-
-
 def error_kinds(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """How often each kind of error occurs, a bar for each model; what is right is left
-    out.
-
-    `counts` maps a model to {verdict: entities}.
-    """
+    """How often each kind of error occurs, of {model: {verdict: entities}}."""
     fig, ax = figure(8, 3.4)
     errors, width = VERDICTS[1:], 0.8 / len(counts)
     for number, (model, row) in enumerate(counts.items()):
@@ -196,7 +180,7 @@ def error_kinds(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     ax.set(ylabel="entities of the test split", title="What goes wrong")
     ax.yaxis.get_major_locator().set_params(integer=True)
     ax.margins(y=0.15)
-    _below(fig, ncols=len(counts))
+    legend_below(fig, ncols=len(counts))
     return fig
 
 
@@ -219,7 +203,7 @@ def by_kind(rows: Mapping[str, Mapping[str, tuple[float, float, int]]]) -> Figur
     shown = [drawable(f"{kind} ({count})") for kind, count in sizes.items()]
     axes[0, 0].set_yticks(range(len(sizes)), shown, parse_math=False)
     said = ["precision: what it says is true", "recall: what is true, it says"]
-    _below(fig, marks, said, ncols=2)
+    fig.legend(marks, said, loc="outside lower center", ncols=2)
     title = "By kind of entity (in brackets: how many there are)"
     fig.suptitle(title, weight="bold", fontsize=12)
     return fig
@@ -234,9 +218,9 @@ def two_scores(rows: Mapping[str, tuple[float, float]]) -> Figure:
         at = [i + shift for i in range(len(rows))]
         bars = ax.barh(at, values, 0.36, color=colour, label=name)
         ax.bar_label(bars, fmt=" %.1f")
-    _names(ax, list(rows))
-    ax.set(xlim=(0, 112), xlabel="%", title="The same answers, counted twice")
-    _below(fig, ncols=2)
+    name_rows(ax, list(rows), "%")
+    ax.set(xlim=(0, 112), title="The same answers, counted twice")
+    legend_below(fig, ncols=2)
     return fig
 
 
@@ -245,8 +229,7 @@ def seeds(
     live: Mapping[str, float],
     floor: tuple[str, float],
 ) -> Figure:
-    """F1 of the stored runs as dots, their mean as a bar, this run as a star; a row for
-    each model.
+    """F1 of stored runs as dots, their mean as a bar, this run as a star, by model.
 
     All in [0, 1]; `floor` is a named share to beat, a dashed line.
     """
@@ -259,12 +242,13 @@ def seeds(
         if model in live:
             ax.plot(100 * live[model], row, "*", color="#111111", ms=13)
     ax.axvline(100 * floor[1], color=RED, linestyle="--", linewidth=1.3)
-    _names(ax, list(stored))
-    ax.set(xlim=(0, 120), xlabel="entity F1 (%)")
+    name_rows(ax, list(stored), "entity F1 (%)")
+    ax.set_xlim(0, 120)
     ax.set_title("Student, teacher, and a window of three words")
     looks = (("o", GREY), ("*", "#111111"), ("--", RED))
     marks = [ax.plot([], [], sign, color=colour)[0] for sign, colour in looks]
-    _below(fig, marks, ["stored runs, a dot a seed", "this run", floor[0]], ncols=3)
+    said = ["stored runs, a dot a seed", "this run", floor[0]]
+    fig.legend(marks, said, loc="outside lower center", ncols=3)
     return fig
 
 
@@ -275,44 +259,31 @@ def costs(rows: Mapping[str, tuple[float, float, float]]) -> Figure:
     titles = ("entity F1 (%)", "fine-tuning (seconds)", "parameters (millions)")
     for part, (ax, title) in enumerate(zip(axes, titles, strict=True)):
         values = [row[part] * (1 if part else 100) for row in rows.values()]
-        ax.bar_label(
-            ax.bar(list(rows), values, 0.6, color=colours), fmt="%.1f", padding=2
-        )
+        bars = ax.bar(list(rows), values, 0.6, color=colours)
+        ax.bar_label(bars, fmt="%.1f", padding=2)
         ax.set_title(title, weight="normal", fontsize=11)
         ax.margins(y=0.15)
     return fig
 
 
 def strategies(rows: Mapping[str, tuple[float, int]]) -> Figure:
-    """Two panels: F1 in [0, 1] of the entities that each way of decoding gives, and
-    split words.
-
-    `rows` maps a way to (F1, entities that begin or end inside a word).
-    """
+    """{way of decoding: (F1 in [0, 1], entities that begin or end inside a word)}."""
     fig, (left, right) = figure(9, 1.4 + 0.42 * len(rows), ncols=2, sharey=True)
     shares, torn = ([row[part] for row in rows.values()] for part in (0, 1))
-    bars = left.barh(
-        range(len(rows)), [100 * share for share in shares], 0.6, color=BLUE
-    )
+    percent = [100 * share for share in shares]
+    bars = left.barh(range(len(rows)), percent, 0.6, color=BLUE)
     left.bar_label(bars, fmt=" %.1f")
     right.bar_label(right.barh(range(len(rows)), torn, 0.6, color=RED), fmt=" %d")
-    for ax in (left, right):
-        ax.margins(x=0.2)
-        _names(ax, list(rows))
-    left.set_xlabel("F1, by characters (%)")
-    right.set_xlabel("entities that tear a word")
-    right.set_xlim(0, max(1, right.get_xlim()[1]))
+    name_rows(left, list(rows), "F1, by characters (%)")
+    right.set(xlim=(0, 1.2 * max(1, *torn)), xlabel="entities that tear a word")
+    right.grid(visible=False, axis="y")
     title = "One model, several ways of putting pieces together"
     fig.suptitle(title, weight="bold", fontsize=12)
     return fig
 
 
 def cut_off(points: Mapping[int, tuple[float, float]]) -> Figure:
-    """F1 against the longest length: as the Trainer counts it, and with the lost words
-    counted.
-
-    `points` maps a number of tokens to the two scores, in [0, 1].
-    """
+    """F1 by the longest length, {tokens: (of the words left, of all)}, in [0, 1]."""
     fig, ax = figure(8, 3.2)
     looks = (("of the words that are left", SKY, "s"), ("of all words", BLUE, "o"))
     for part, (name, colour, mark) in enumerate(looks):
@@ -321,5 +292,5 @@ def cut_off(points: Mapping[int, tuple[float, float]]) -> Figure:
     ax.set_xticks(range(len(points)), list(map(str, points)))
     ax.set(xlabel="max_length (tokens)", ylabel="entity F1 (%)", ylim=(0, 100))
     ax.set_title("The same model, its sentences cut")
-    _below(fig, ncols=2)
+    legend_below(fig, ncols=2)
     return fig
