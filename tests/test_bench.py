@@ -15,6 +15,7 @@ from conftest import ROOT
 from distill_step import compare
 from pictures import axes, widths
 
+from helpers.core.machine import bf16_pays
 from helpers.distillation.trainer import as_distilbert
 from helpers.speed_and_size import ladder, plots, workload
 from helpers.speed_and_size.ladder import Rung
@@ -28,9 +29,11 @@ def test_the_comparison_of_steps_measures_all_four_cases(bert_model, tokenizer):
     for precision in ("fp32", "bf16"):
         for positions in ("all", "masked"):
             row = report[precision][positions]
-            # how much faster is for `make bench`, on a quiet machine
+            assert row["speedup_same_precision"] > 0.5
+            if precision == "fp32" or bf16_pays():  # emulated, bf16 is slower
+                assert row["speedup"] > 0.5
             low, high = row["speedup_quartiles"]
-            assert 0 < low <= row["speedup"] <= high
+            assert low <= row["speedup"] <= high
             assert row["memory_ratio"] > 0
             assert row["loss_difference"] < (1e-4 if precision == "fp32" else 0.02)
 
