@@ -69,9 +69,8 @@ def live_curves(
 ) -> Figure:
     """A run as it goes: its losses, held-out perplexity, held-out masked accuracy.
 
-    `held_out` maps a run's name to points with `step`, `perplexity` and
-    `masked_accuracy`; `training`: log lines of the last one; `teacher`: its perplexity
-    and masked accuracy. `turns`: steps after which the settings changed, drawn dotted.
+    `held_out`: {run: points with `step`, `perplexity`, `masked_accuracy`}; `training`:
+    log lines of the last. After `turns`, steps, the settings changed: drawn dotted.
     """
     fig, (left, *others) = panels(("training losses", *HELD_OUT), 3.4)
     for name, (key, colour) in LOSSES.items():

@@ -151,8 +151,7 @@ def distil(
     """Fine-tune `checkpoint` on answers and on `teacher_model`, which has learned them.
 
     All else is as in `finetuning.fine_tune`: the same seed gives the same fresh head
-    and the same batches. The teacher reads each training window once, beforehand; its
-    time counts.
+    and batches. The teacher reads each window once, beforehand, on the clock.
     """
     if task.head != "questions":
         raise WorkbookError(
