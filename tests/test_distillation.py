@@ -31,6 +31,7 @@ from helpers.distillation import (
     DistillationTrainer,
     Student,
     as_distilbert,
+    bf16_pays,
     random_student,
     student_of,
     training_arguments,
@@ -329,9 +330,11 @@ def test_the_comparison_of_steps_measures_all_four_cases(pair, tokenizer):
     for precision in ("fp32", "bf16"):
         for positions in ("all", "masked"):
             row = report[precision][positions]
-            # how much faster is for `make bench`, on a quiet machine: here others are at work
+            assert row["speedup_same_precision"] > 0.5
+            if precision == "fp32" or bf16_pays():  # emulated, bf16 is slower than fp32
+                assert row["speedup"] > 0.5
             low, high = row["speedup_quartiles"]
-            assert 0 < low <= row["speedup"] <= high
+            assert low <= row["speedup"] <= high
             assert row["memory_ratio"] > 0
             assert row["loss_difference"] < (1e-4 if precision == "fp32" else 0.02)
 
