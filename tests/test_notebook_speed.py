@@ -35,7 +35,7 @@ def test_recorded_ladder_reaches_what_was_promised(recorded):
     assert rows["unpadded"]["speedup"] > rows["batches"]["speedup"] > 1
     assert recorded["best"]["rung"] == best["rung"]
     # without instructions for bf16 what is left is fp32: sorting, and a better engine
-    assert best["speedup"] >= (6 if recorded["bf16_kernels"] else 3)
+    assert best["speedup"] >= (6 if recorded["bf16_kernels"] else 4)
     assert best["changed_share"] <= 0.005
     assert recorded["work"]["texts"] == recorded["work"]["different_texts"] == 2_000
     assert recorded["work"]["tokens"] > 40_000
