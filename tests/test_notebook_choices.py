@@ -209,9 +209,13 @@ def test_pictures_hold_what_they_are_given():
     (ax,) = axes(plots.learning_curve({39: [0.4, 0.5], 312: [0.6]}, 108, 0.25))
     assert ys(ax) == pytest.approx([45, 60])
     shares = {"reader": [0.7, 0.1, 0.1, 0.1], "towers": [0.25] * 4}
-    (ax,) = axes(plots.endings("$x", ["a", "$b_{", "ウ", "d"], shares, right=1))
+    said = ["a", "$b_{", "ウ", "a long ending " * 4]
+    (ax,) = axes(plots.endings("$x", said, shares, right=1))
     assert widths(ax)[:4] == pytest.approx([70, 10, 10, 10])
-    assert words(ax.get_yticklabels())[1].startswith("★")
+    labels = words(ax.get_yticklabels())
+    assert labels[1].startswith("★")
+    assert "\n" in labels[3], "a long ending has several lines"
+    assert [("U+" in label) for label in labels] == [False, False, True, False]
     spread = {"median": 0.01, "low": 0.009, "high": 0.011}
     (ax,) = axes(plots.costs({4: {"reader": spread}, 16: {"reader": spread}}))
     assert ys(ax) == pytest.approx([10, 10])

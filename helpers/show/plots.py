@@ -38,11 +38,14 @@ def figure(width: float = 8.0, height: float = 3.6, **subplots):
 
 
 def drawable(word: str) -> str:
-    """`word`, but a character that the plots' font lacks is its code point, U+65E5."""
+    """`word`, but a character that the plots' font lacks is its code point, U+65E5.
+
+    Line breaks stay.
+    """
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     has = get_font(findfont(FontProperties())).get_char_index
-    return "".join(c if has(ord(c)) else f"U+{ord(c):04X}" for c in word)
+    return "".join(c if c == "\n" or has(ord(c)) else f"U+{ord(c):04X}" for c in word)
 
 
 def box(axes, corner, width, height, words, size=9.5, paint="black", **look) -> None:
