@@ -107,6 +107,18 @@ def test_every_head_trains_and_is_scored(name, few, small):
     assert changed == {"transformer"}  # the embeddings are frozen, the layers are not
 
 
+@pytest.mark.parametrize("name", ["topic", "questions", "endings"])
+def test_rows_are_examined_in_their_own_order(few, small, name):
+    sets = few(name, 4, 40)
+    outcome = finetuning.fine_tune(tasks.task(name), sets, small, SHORT, seed=0)
+    rows, found = outcome.trainer.eval_dataset, outcome.prediction.label_ids
+    lengths = {len(str(ids)) for ids in rows["input_ids"]}
+    assert len(lengths) > 5, "they could be grouped by length"
+    starts = name == "questions"
+    right = rows["start_positions" if starts else "labels"][:]
+    assert (found[0] if starts else found).tolist() == right
+
+
 def test_the_same_seed_gives_the_same_scores_and_another_another_head(few, small):
     given = tasks.task("pairs"), few("pairs"), small, SHORT
     runs = [finetuning.fine_tune(*given, seed).scores for seed in (0, 0, 1)]

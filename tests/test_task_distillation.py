@@ -182,6 +182,8 @@ def test_the_teacher_changes_what_is_learned(sets, teacher, plain, taught, disti
     assert once.seconds > 0
     assert once.trainer.model.config.model_type == "distilbert"
     assert steps == SHORT.steps
+    right = once.trainer.eval_dataset["start_positions"][:]
+    assert once.prediction.label_ids[0].tolist() == right, "in the rows' own order"
 
 
 def test_the_loss_of_a_batch_is_half_and_half(taught):

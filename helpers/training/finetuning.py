@@ -152,6 +152,7 @@ def prepare(
     import transformers as hf
 
     from helpers.core.machine import bf16_pays
+    from helpers.training.trainer import InOrderTrainer
 
     tokenizer = hf.AutoTokenizer.from_pretrained(
         checkpoint, revision=checkpoint.revision
@@ -177,7 +178,7 @@ def prepare(
         "disable_tqdm": True,
         "seed": seed,
     }
-    trainer = hf.Trainer(
+    trainer = InOrderTrainer(
         model=model(task, checkpoint, sets["train"], recipe.towers, scratch),
         args=hf.TrainingArguments(**(settings | changes)),
         train_dataset=train.rows,

@@ -20,15 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import kl_div
-from transformers import (
-    AutoTokenizer,
-    DataCollatorWithPadding,
-    PrinterCallback,
-    Trainer,
-)
+from transformers import AutoTokenizer, DataCollatorWithPadding, PrinterCallback
 
 from helpers.core.errors import WorkbookError
 from helpers.training.finetuning import Outcome, Recipe, encode, prepare, scored
+from helpers.training.trainer import InOrderTrainer
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -115,8 +111,8 @@ def teacher_logits(
     return tables
 
 
-class AnswerDistiller(Trainer):
-    """A `Trainer` whose loss is `WEIGHT` x distillation + the rest x the model's own.
+class AnswerDistiller(InOrderTrainer):
+    """A trainer whose loss is `WEIGHT` x distillation + the rest x the model's own.
 
     The column `window` of the training rows says which of the teacher's is whose. Rows
     without it, those of the evaluation, are judged by the model's own loss.
