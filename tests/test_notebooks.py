@@ -96,7 +96,7 @@ def test_the_shape_of_a_notebook(name):
 def test_code_is_short_and_plain(name):
     for cell in code_cells(name):
         lines = cell.source.splitlines()
-        assert len(lines) <= 45 or "recipe" in cell.metadata.get("tags", [])
+        assert len(lines) <= 30 or "recipe" in cell.metadata.get("tags", [])
         assert max(map(len, lines)) <= 88, "cut off on a projector or on paper"
         assert not re.search(r"sys\.path|import \*|trust_remote_code", cell.source)
 
