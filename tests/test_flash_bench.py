@@ -107,6 +107,17 @@ def test_the_time_limit_leaves_out_cases_and_lists_them(monkeypatch):
     assert len(report["skipped"]) == 6
 
 
+def test_a_case_that_ends_the_process_takes_no_figures_along(monkeypatch):
+    kept, rows = [], iter([{"contenders": {}}] * 2)  # the third case finds none
+    monkeypatch.setattr(flash_bench, "errors", lambda run, model: {"unit": 1.0})
+    monkeypatch.setattr(flash_bench, "speed", lambda *_: next(rows))
+    with pytest.raises(StopIteration):
+        flash_bench.measure(quick=True, keep=lambda r: kept.append(json.dumps(r)))
+    assert list(json.loads(kept[-1])["speed"]["DistilBERT"]) == [
+        "realistic", "4 x realistic",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("asked", "line"),
     [

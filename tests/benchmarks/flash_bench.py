@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,13 @@ def measure(
     quick: bool = False,
     minutes: float = 9,
     say: Callable[[str], None] = lambda line: None,
+    keep: Callable[[dict[str, Any]], None] = lambda report: None,
 ) -> dict[str, Any]:
     """All of it, as a dict for JSON; `say` is told a line now and then.
 
     Cases that no longer fit into `minutes` are left out, and listed under `skipped`.
+    `keep` is given the report after each case: a kernel that takes the process down
+    with it takes no figures along.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run = Run(device, QUICK if quick else FULL, 60 * minutes, say)
@@ -80,6 +84,13 @@ def measure(
             ways = list(WAYS) if case in run.sizes.compiled else ["plain", "graph"]
             row = speed(run, model, lengths, report["peaks"], ways)
             report["speed"][name][case] = row
+            keep(summed(report, run))
+    keep(summed(report, run))
+    return report
+
+
+def summed(report: dict[str, Any], run: Run) -> dict[str, Any]:
+    """The report with what it comes to so far."""
     report["headlines"] = headlines(report)
     report["seconds"] = time.monotonic() - run.began
     return report
@@ -335,8 +346,9 @@ def main(output: Path, minutes: float, quick: bool) -> None:
         line = "there is no CUDA GPU here; --quick --output FILE tries the script"
         raise click.ClickException(line)
     quiet_and_offline("classroom")
-    report = measure(quick, minutes, lambda line: click.echo(line, err=True))
-    write_json(output, report)
+    report = measure(
+        quick, minutes, partial(click.echo, err=True), partial(write_json, output)
+    )
     for line in (*errors_table(report), *table(report)):
         click.echo(line)
     for name, value in report["headlines"].items():

@@ -161,4 +161,6 @@ def captured(
         graph.replay()
         return output
 
+    # a graph knows its weights by their address: they must outlive it
+    replay.reads = forward  # type: ignore[attr-defined]
     return replay
